@@ -1,0 +1,65 @@
+"""Data sets with one interface, found by name.
+
+>>> from mclass import datasets
+>>> datasets.list()
+['etude', 'folder']
+
+Taught in: 02_datasets, 04_supervised.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+
+from mclass.datasets.base import Chunks, EpochSampler, MusicDataset, RandomCrops, Subset, split_by_group
+from mclass.errors import unknown_name
+
+# name -> (module, class); a module is imported when its data set is first loaded.
+_DATASETS = {
+    "etude": ("mclass.datasets.etude", "Etude"),
+    "folder": ("mclass.datasets.folder", "Folder"),
+}
+
+__all__ = [
+    "Chunks",
+    "EpochSampler",
+    "MusicDataset",
+    "RandomCrops",
+    "Subset",
+    "list",
+    "load",
+    "split_by_group",
+]
+
+
+def list() -> builtins.list[str]:
+    """Names that `load` knows."""
+    return sorted(_DATASETS)
+
+
+def load(name: str, **options) -> MusicDataset:
+    """Load a data set by name.
+
+    Parameters
+    ----------
+    name : str
+        One of `list()`.
+    **options
+        What the data set's class takes: ``root=`` for audio on disk, sizes and seeds for Etude.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown; the message names what exists and guesses.
+
+    Examples
+    --------
+    >>> load("etud")
+    Traceback (most recent call last):
+    ValueError: unknown data set 'etud' (did you mean 'etude'?); available: etude, folder
+    """
+    if name not in _DATASETS:
+        raise ValueError(unknown_name("data set", name, _DATASETS))
+    module, cls = _DATASETS[name]
+    return getattr(importlib.import_module(module), cls)(**options)

@@ -1,0 +1,299 @@
+"""What every data set of the course looks like, and the torch data sets that cut it into training examples.
+
+Conventions: a data set is a list of *clips*. Clip ``i`` has a waveform (mono, float32, at `sample_rate` Hz), a
+row of `labels`, the track it was cut from and the artist who made the track. Splits are views with the same
+interface.
+
+Taught in: 02_datasets, 04_supervised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from mclass.errors import DatasetError
+
+
+class MusicDataset:
+    """Base class: clips with waveforms, labels, tracks and artists.
+
+    Sub-classes set the attributes and implement `num_samples` and `waveform`.
+
+    Attributes
+    ----------
+    name : str
+    tags : list of str
+        Names of the columns of `labels`.
+    sample_rate : int
+        In Hz.
+    labels : np.ndarray, shape (n, num_tags), uint8
+        Multi-hot; one-hot if the data set is single-label.
+    multilabel : bool
+        Whether a clip may carry several tags. Decides between sigmoid and softmax.
+    track_ids, artist_ids : np.ndarray, shape (n,)
+        Clips with equal entries come from one track, or one artist.
+    """
+
+    name: str
+    tags: list[str]
+    sample_rate: int
+    labels: np.ndarray
+    multilabel: bool = True
+    track_ids: np.ndarray
+    artist_ids: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.name!r}: {len(self)} clips, {len(np.unique(self.track_ids))} tracks, "
+            f"{len(np.unique(self.artist_ids))} artists, {len(self.tags)} tags, {self.sample_rate} Hz)"
+        )
+
+    def num_samples(self, index: int) -> int:
+        """Length of clip `index` in samples at `sample_rate`."""
+        raise NotImplementedError
+
+    def waveform(self, index: int, start: int = 0, num_samples: int | None = None) -> torch.Tensor:
+        """Read clip `index`, or a part of it.
+
+        Parameters
+        ----------
+        index : int
+        start : int
+            First sample, at `sample_rate`.
+        num_samples : int, optional
+            How many; to the end of the clip if not given. Only what is asked for is read from disk.
+
+        Returns
+        -------
+        torch.Tensor, shape (samples,), float32
+
+        Raises
+        ------
+        ValueError
+            If the part asked for is not inside the clip.
+        """
+        raise NotImplementedError
+
+    def describe(self, index: int) -> str:
+        """A short name of clip `index` for messages: a file path, a title."""
+        return f"{self.name}[{index}]"
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> Subset:
+        """A view of the clips `indices`."""
+        return Subset(self, indices)
+
+    def splits(self, by: str = "artist") -> tuple[MusicDataset, MusicDataset, MusicDataset]:
+        """Training, validation and test views; what may not be shared between them is `by`."""
+        raise NotImplementedError
+
+    def check_range(self, index: int, start: int, num_samples: int | None) -> tuple[int, int]:
+        """Validate the part asked of `waveform`; returns ``(start, num_samples)`` as plain ints."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"clip {index} asked of {self.name!r}, which has {len(self)} clips")
+        length = self.num_samples(index)
+        if num_samples is None:
+            num_samples = length - start
+        if start < 0 or num_samples < 1 or start + num_samples > length:
+            raise ValueError(
+                f"{self.describe(index)}: samples {start} to {start + num_samples} asked for, but the clip has "
+                f"{length} samples ({length / self.sample_rate:.2f} s at {self.sample_rate} Hz). Ask for less, "
+                "or leave the clip out. (Were seconds given where samples are expected?)"
+            )
+        return int(start), int(num_samples)
+
+
+class Subset(MusicDataset):
+    """Some clips of a data set, with the same interface (a split, a fold, a selection)."""
+
+    def __init__(self, parent: MusicDataset, indices: Sequence[int] | np.ndarray):
+        indices = np.asarray(indices)
+        if indices.dtype == bool:
+            indices = np.flatnonzero(indices)
+        self.parent, self.indices = parent, indices.astype(int)
+        self.name, self.tags, self.sample_rate = parent.name, parent.tags, parent.sample_rate
+        self.multilabel = parent.multilabel
+        self.labels = parent.labels[self.indices]
+        self.track_ids, self.artist_ids = parent.track_ids[self.indices], parent.artist_ids[self.indices]
+
+    def num_samples(self, index: int) -> int:
+        return self.parent.num_samples(int(self.indices[index]))
+
+    def waveform(self, index: int, start: int = 0, num_samples: int | None = None) -> torch.Tensor:
+        return self.parent.waveform(int(self.indices[index]), start, num_samples)
+
+    def describe(self, index: int) -> str:
+        return self.parent.describe(int(self.indices[index]))
+
+
+def split_by_group(
+    groups: np.ndarray, fractions: tuple[float, float, float] = (0.7, 0.1, 0.2), seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Split clips at random so that no group is in two parts.
+
+    Parameters
+    ----------
+    groups : np.ndarray, shape (n,)
+        The group (artist, track, instrument, …) of each clip.
+    fractions : tuple of float
+        Shares of the *groups* for training, validation and test.
+    seed : int
+
+    Returns
+    -------
+    tuple of np.ndarray
+        Sorted clip indices of the three parts.
+
+    Raises
+    ------
+    DatasetError
+        If there are fewer than three groups: one part would be empty.
+
+    Examples
+    --------
+    >>> artists = np.array(["a", "a", "b", "c", "c", "d"])
+    >>> train, valid, test = split_by_group(artists, (0.5, 0.25, 0.25))
+    >>> set(artists[train]) & set(artists[test])
+    set()
+    """
+    names = np.unique(groups)
+    if len(names) < 3:
+        raise DatasetError(
+            f"a split into training, validation and test needs at least 3 groups, found {len(names)}: "
+            f"{', '.join(map(str, names))}. Give each clip its artist (or track), or split by clip."
+        )
+    order = np.random.default_rng(seed).permutation(len(names))
+    num_train = min(max(round(fractions[0] * len(names)), 1), len(names) - 2)
+    num_valid = min(max(round(fractions[1] * len(names)), 1), len(names) - num_train - 1)
+    parts = np.split(order, [num_train, num_train + num_valid])
+    return tuple(np.flatnonzero(np.isin(groups, names[part])) for part in parts)
+
+
+class RandomCrops(torch.utils.data.Dataset):
+    """One random crop per clip and epoch: the training view of a data set.
+
+    Parameters
+    ----------
+    dataset : MusicDataset
+    num_samples : int
+        Length of a crop.
+    seed : int
+        The crop of clip ``i`` in epoch ``e`` depends on ``(seed, e, i)`` alone, so runs repeat whatever the
+        number of workers, and a resumed run sees the crops the uninterrupted one would have seen.
+    pad : bool
+        Pad clips that are shorter than a crop with zeros instead of refusing them.
+
+    Raises
+    ------
+    DatasetError
+        If clips are shorter than a crop and `pad` is false; the message counts them.
+
+    """
+
+    def __init__(self, dataset: MusicDataset, num_samples: int, seed: int = 0, pad: bool = False):
+        self.dataset, self.num_samples, self.seed, self.pad = dataset, num_samples, seed, pad
+        self.lengths = _check_lengths(dataset, num_samples, pad)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int | tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """``(waveform (num_samples,), labels (num_tags,))`` of clip ``index`` or ``(epoch, index)``."""
+        epoch, index = index if isinstance(index, tuple) else (0, index)
+        if not 0 <= index < len(self):
+            raise IndexError(f"clip {index} asked of {len(self)}")
+        length = int(self.lengths[index])
+        start = int(
+            np.random.default_rng((self.seed, epoch, index)).integers(max(length - self.num_samples, 0) + 1)
+        )
+        waveform = _read_padded(self.dataset, index, start, self.num_samples)
+        return waveform, torch.from_numpy(self.dataset.labels[index]).float()
+
+
+class EpochSampler(torch.utils.data.Sampler):
+    """Shuffled ``(epoch, index)`` pairs: tells `RandomCrops` the epoch, also inside data-loading workers.
+
+    Lightning calls `set_epoch`; a bare loop calls it itself.
+    """
+
+    def __init__(self, num_clips: int, seed: int = 0):
+        self.num_clips, self.seed, self.epoch = num_clips, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.num_clips
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.num_clips)
+        return iter([(self.epoch, int(index)) for index in order])
+
+
+class Chunks(torch.utils.data.Dataset):
+    """All consecutive chunks of each clip: the evaluation view of a data set.
+
+    Parameters
+    ----------
+    dataset : MusicDataset
+    num_samples : int
+        Length of a chunk. The last, incomplete chunk is dropped.
+    hop : int, optional
+        Distance between chunk starts; `num_samples` if not given.
+    pad : bool
+        Pad clips shorter than one chunk with zeros instead of refusing them.
+
+    Raises
+    ------
+    DatasetError
+        If clips are shorter than a chunk and `pad` is false.
+    """
+
+    def __init__(self, dataset: MusicDataset, num_samples: int, hop: int | None = None, pad: bool = False):
+        self.dataset, self.num_samples, self.hop = dataset, num_samples, hop or num_samples
+        self.lengths = _check_lengths(dataset, num_samples, pad)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """``(chunks (num_chunks, num_samples), labels (num_tags,))`` of clip `index`."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"clip {index} asked of {len(self)}")
+        length = max(int(self.lengths[index]), self.num_samples)
+        num_chunks = 1 + (length - self.num_samples) // self.hop
+        span = self.num_samples + (num_chunks - 1) * self.hop
+        waveform = _read_padded(self.dataset, index, 0, span)
+        chunks = waveform.unfold(0, self.num_samples, self.hop)
+        return chunks, torch.from_numpy(self.dataset.labels[index]).float()
+
+
+def _check_lengths(dataset: MusicDataset, num_samples: int, pad: bool) -> np.ndarray:
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+    if len(dataset) == 0:
+        raise DatasetError(f"{dataset.name!r} has no clips to cut")
+    lengths = np.array([dataset.num_samples(i) for i in range(len(dataset))])
+    short = np.flatnonzero(lengths < num_samples)
+    if len(short) and not pad:
+        raise DatasetError(
+            f"{len(short)} of {len(dataset)} clips are shorter than the {num_samples} samples "
+            f"({num_samples / dataset.sample_rate:.2f} s) of a crop, first {dataset.describe(int(short[0]))} "
+            f"with {lengths[short[0]]} samples. Use a shorter crop, pad=True, or leave these clips out."
+        )
+    return lengths
+
+
+def _read_padded(dataset: MusicDataset, index: int, start: int, num_samples: int) -> torch.Tensor:
+    available = min(num_samples, dataset.num_samples(index) - start)
+    waveform = dataset.waveform(index, start, available)
+    return (
+        torch.nn.functional.pad(waveform, (0, num_samples - available))
+        if available < num_samples
+        else waveform
+    )
