@@ -292,8 +292,4 @@ def _check_lengths(dataset: MusicDataset, num_samples: int, pad: bool) -> np.nda
 def _read_padded(dataset: MusicDataset, index: int, start: int, num_samples: int) -> torch.Tensor:
     available = min(num_samples, dataset.num_samples(index) - start)
     waveform = dataset.waveform(index, start, available)
-    return (
-        torch.nn.functional.pad(waveform, (0, num_samples - available))
-        if available < num_samples
-        else waveform
-    )
+    return torch.nn.functional.pad(waveform, (0, num_samples - available)) if available < num_samples else waveform
