@@ -38,7 +38,7 @@ def write(folder: Path, suffix: str, audio: np.ndarray, rate: int) -> Path:
 def cut(path: Path, share: float) -> Path:
     """The first `share` of the bytes of `path`, beside it."""
     data = path.read_bytes()
-    shorter = path.with_name(f"cut-{path.name}")
+    shorter = path.with_name(f"cut-{share}-{path.name}")
     shorter.write_bytes(data[: int(len(data) * share)])
     return shorter
 
