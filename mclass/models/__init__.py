@@ -1,0 +1,81 @@
+"""Models by name: create one, save it, load it.
+
+>>> from mclass import models
+>>> models.list()
+['cnn_1d', 'cnn_2d', 'homework_fcn']
+>>> model = models.create("cnn_2d", num_tags=10)
+>>> model.num_samples, model.sample_rate
+(48000, 16000)
+
+Taught in: 04_supervised.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+
+from mclass.errors import ModelError, unknown_name
+from mclass.models.base import WaveformModel
+from mclass.models.files import load, save
+
+# name -> (module, class); a module is imported when its model is first created.
+_MODELS = {
+    "cnn_1d": ("mclass.models.homework", "CNN1d"),
+    "cnn_2d": ("mclass.models.homework", "CNN2d"),
+    "homework_fcn": ("mclass.models.homework", "HomeworkFCN"),
+}
+
+__all__ = ["WaveformModel", "create", "list", "load", "save"]
+
+
+def list() -> builtins.list[str]:
+    """Names that `create` knows."""
+    return sorted(_MODELS)
+
+
+def create(name: str, num_tags: int = 50, **options) -> WaveformModel:
+    """Build a model with fresh weights.
+
+    Parameters
+    ----------
+    name : str
+        One of `list()`.
+    num_tags : int
+        Number of outputs.
+    **options
+        What the model's class takes.
+
+    Returns
+    -------
+    WaveformModel
+        It carries ``architecture`` and ``options``, from which `load` builds it again.
+
+    Raises
+    ------
+    ModelError
+        If the name or an option is unknown; the message names what exists. It is a ``ValueError``.
+
+    Examples
+    --------
+    >>> create("cnn2d")
+    Traceback (most recent call last):
+    mclass.errors.ModelError: unknown model 'cnn2d' (did you mean 'cnn_2d'?); available: cnn_1d, cnn_2d, ...
+    """
+    if name not in _MODELS:
+        raise ModelError(unknown_name("model", name, list()))
+    module, cls = _MODELS[name]
+    cls = getattr(importlib.import_module(module), cls)
+    allowed = _options(cls)
+    for option in options:
+        if option not in allowed:
+            raise ModelError(unknown_name(f"option of model {name!r}:", option, allowed))
+    model = cls(num_tags=num_tags, **options)
+    model.architecture, model.options = name, dict(options)
+    return model
+
+
+def _options(cls: type) -> builtins.list[str]:
+    import inspect
+
+    return [name for name in inspect.signature(cls).parameters if name != "num_tags"]

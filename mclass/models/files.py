@@ -1,0 +1,143 @@
+"""Models on disk: one file that says what the model is, what its outputs mean, and its weights.
+
+Taught in: 04_supervised.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+import mclass
+from mclass.errors import ModelError
+from mclass.models.base import WaveformModel
+
+FORMAT = "mclass model"
+
+
+def save(
+    model: WaveformModel, path: str | os.PathLike, *, tags: Sequence[str], multilabel: bool = True, **extra
+) -> Path:
+    """Write a model that `mclass.models.create` built.
+
+    The file is a plain dictionary: nothing in it is code. It appears complete or not at all.
+
+    Parameters
+    ----------
+    model : WaveformModel
+    path : path
+    tags : sequence of str
+        Names of the outputs.
+    multilabel : bool
+        Whether several tags may hold at once.
+    **extra
+        Numbers, strings, lists or dictionaries to keep along (scores, the name of the data set).
+
+    Raises
+    ------
+    ModelError
+        If `tags` does not name every output once, or the model was not built by `mclass.models.create`.
+    """
+    tags = [str(tag) for tag in tags]
+    if len(tags) != model.num_tags or len(set(tags)) != len(tags):
+        raise ModelError(
+            f"the model has {model.num_tags} outputs; got {len(tags)} tags, {len(set(tags))} of them different"
+        )
+    if not hasattr(model, "architecture"):
+        raise ModelError(
+            f"{type(model).__name__} was not built by mclass.models.create, so it could not be loaded"
+        )
+    content = {
+        "format": FORMAT,
+        "mclass_version": mclass.__version__,
+        "architecture": model.architecture,
+        "options": model.options,
+        "num_tags": model.num_tags,
+        "tags": tags,
+        "multilabel": bool(multilabel),
+        "sample_rate": model.sample_rate,
+        "num_samples": model.num_samples,
+        "state_dict": {name: value.detach().cpu() for name, value in model.state_dict().items()},
+        "extra": extra,
+    }
+    return write_atomically(content, path)
+
+
+def load(path: str | os.PathLike) -> WaveformModel:
+    """Read a model that `save` wrote; it is in eval mode and carries its `tags` and `multilabel`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ModelError
+        If the file is not a model of this package, is damaged, or needs a newer version of it.
+    """
+    content = read_checkpoint(path, FORMAT)
+    from mclass.models import create
+
+    try:
+        model = create(content["architecture"], num_tags=content["num_tags"], **content["options"])
+        model.load_state_dict(content["state_dict"])
+        model.tags, model.multilabel = [*content["tags"]], bool(content["multilabel"])
+        model.sample_rate, model.num_samples = int(content["sample_rate"]), int(content["num_samples"])
+        model.extra = dict(content["extra"])
+        if len(model.tags) != model.num_tags:
+            raise ModelError(f"{len(model.tags)} tags for {model.num_tags} outputs")
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"{path} was written by mclass {content.get('mclass_version', '?')} and this is {mclass.__version__}: "
+            f"its model cannot be built ({reason})"
+        ) from None
+    return model.eval()
+
+
+def write_atomically(content: dict, path: str | os.PathLike) -> Path:
+    """``torch.save`` to a temporary name in the same folder, then rename: a kill leaves the old or the new."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            torch.save(content, file)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ModelError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def read_checkpoint(path: str | os.PathLike, expected: str) -> dict:
+    """Read a dictionary written by `write_atomically` whose ``"format"`` is `expected`; never runs code in it."""
+    path = Path(path)
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder; a model is a file such as {path / 'model.pt'}")
+    if not path.exists():
+        raise FileNotFoundError(f"no such file: {path}")
+    try:
+        if path.stat().st_size == 0:
+            raise ModelError(f"{path} is empty")
+        if not zipfile.is_zipfile(path):
+            raise ModelError(f"{path} is damaged (truncated?) or is not a file that torch.save wrote")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ModelError(
+            f"{path} holds Python objects that could run code when loaded; refused. "
+            "mclass.models.save writes plain weights: was this saved with torch.save(model)?"
+        ) from None
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror or error}") from None
+    except (RuntimeError, EOFError, KeyError, UnicodeDecodeError, zipfile.BadZipFile):
+        raise ModelError(f"{path} is damaged (truncated?) or is not a file that torch.save wrote") from None
+    if not isinstance(content, dict) or content.get("format") != expected:
+        raise ModelError(f"{path} is a torch file, but not a {expected} file")
+    return content
