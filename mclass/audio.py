@@ -39,12 +39,13 @@ _MAX_RATE = 1_000_000
 
 
 class AudioInfo(NamedTuple):
-    """What the header of a file says: rate in Hz, length in samples at that rate, channels, format."""
+    """What the header of a file says: rate in Hz, length in samples at that rate, channels, format, encoding."""
 
     sample_rate: int
     num_samples: int
     channels: int
     format: str
+    encoding: str
 
     @property
     def seconds(self) -> float:
@@ -84,14 +85,16 @@ def info(path: str | os.PathLike) -> AudioInfo:
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp(), "silence.wav")
     >>> save(path, torch.zeros(8000), sample_rate=16_000)
-    >>> info(path), info(path).seconds
-    (AudioInfo(sample_rate=16000, num_samples=8000, channels=1, format='WAV'), 0.5)
+    >>> info(path)
+    AudioInfo(sample_rate=16000, num_samples=8000, channels=1, format='WAV', encoding='PCM_16')
+    >>> info(path).seconds
+    0.5
     """
     with _open(path) as file:
         _read_mono(path, file, file.frames - 1, 1)
         decoded_by_ffmpeg = file.format == "WAV" and isinstance(file.name, io.BytesIO)
         kind = "MPEG4" if decoded_by_ffmpeg else file.format
-        return AudioInfo(file.samplerate, file.frames, file.channels, kind)
+        return AudioInfo(file.samplerate, file.frames, file.channels, kind, file.subtype)
 
 
 def read(

@@ -223,7 +223,7 @@ def test_m4a_through_ffmpeg(tmp_path, monkeypatch):
     program.write_text(f"#!/bin/sh\nexec /bin/cat '{tmp_path / 'decoded.wav'}'\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert audio.info(tmp_path / "a.m4a") == (44_100, 44_100, 2, "MPEG4")
+    assert audio.info(tmp_path / "a.m4a") == (44_100, 44_100, 2, "MPEG4", "FLOAT")
     np.testing.assert_allclose(
         audio.read(tmp_path / "a.m4a", 44_100, 100, 50), sound.mean(axis=1)[100:150], atol=1e-6
     )
