@@ -203,3 +203,21 @@ def test_load_refuses_files_that_do_not_fit(tmp_path, change, message):
     torch.save(content, path)
     with pytest.raises(ModelError, match=message):
         models.load(path)
+
+
+class Own(models.WaveformModel):
+    def __init__(self, num_tags=2, width=3):
+        super().__init__()
+        self.num_tags, self.head = num_tags, torch.nn.Linear(width, num_tags)
+
+
+def test_a_class_of_your_own_keeps_its_weights(tmp_path):
+    model = Own()
+    path = models.save(model, tmp_path / "m.pt", tags=["a", "b"], multilabel=False)
+    with pytest.raises(ModelError, match=r"your own, Own.*load_weights"):
+        models.load(path)
+    other = models.load_weights(Own(), path)
+    assert torch.equal(other.head.weight, model.head.weight)
+    assert (other.tags, other.multilabel) == (["a", "b"], False)
+    with pytest.raises(ModelError, match="do not fit this Own"):
+        models.load_weights(Own(width=4), path)

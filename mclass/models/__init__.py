@@ -17,7 +17,7 @@ import importlib
 
 from mclass.errors import ModelError, unknown_name
 from mclass.models.base import WaveformModel
-from mclass.models.files import load, save
+from mclass.models.files import load, load_weights, save
 
 # name -> (module, class); a module is imported when its model is first created.
 _MODELS = {
@@ -26,7 +26,7 @@ _MODELS = {
     "homework_fcn": ("mclass.models.homework", "HomeworkFCN"),
 }
 
-__all__ = ["WaveformModel", "create", "list", "load", "save"]
+__all__ = ["WaveformModel", "create", "list", "load", "load_weights", "save"]
 
 
 def list() -> builtins.list[str]:

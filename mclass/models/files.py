@@ -24,9 +24,10 @@ FORMAT = "mclass model"
 def save(
     model: WaveformModel, path: str | os.PathLike, *, tags: Sequence[str], multilabel: bool = True, **extra
 ) -> Path:
-    """Write a model that `mclass.models.create` built.
+    """Write a model.
 
-    The file is a plain dictionary: nothing in it is code. It appears complete or not at all.
+    The file is a plain dictionary: nothing in it is code. It appears complete or not at all. What
+    `mclass.models.create` built can be read by `load`; the weights of a class of your own by `load_weights`.
 
     Parameters
     ----------
@@ -42,22 +43,19 @@ def save(
     Raises
     ------
     ModelError
-        If `tags` does not name every output once, or the model was not built by `mclass.models.create`.
+        If `tags` does not name every output once, or the file cannot be written.
     """
     tags = [str(tag) for tag in tags]
     if len(tags) != model.num_tags or len(set(tags)) != len(tags):
         raise ModelError(
             f"the model has {model.num_tags} outputs; got {len(tags)} tags, {len(set(tags))} of them different"
         )
-    if not hasattr(model, "architecture"):
-        raise ModelError(
-            f"{type(model).__name__} was not built by mclass.models.create, so it could not be loaded"
-        )
     content = {
         "format": FORMAT,
         "mclass_version": mclass.__version__,
-        "architecture": model.architecture,
-        "options": model.options,
+        "architecture": getattr(model, "architecture", None),
+        "class": type(model).__name__,
+        "options": getattr(model, "options", {}),
         "num_tags": model.num_tags,
         "tags": tags,
         "multilabel": bool(multilabel),
@@ -80,6 +78,11 @@ def load(path: str | os.PathLike) -> WaveformModel:
         If the file is not a model of this package, is damaged, or needs a newer version of it.
     """
     content = read_checkpoint(path, FORMAT)
+    if content.get("architecture") is None:
+        raise ModelError(
+            f"{path} holds the weights of a class of your own, {content.get('class')}; "
+            "build the model and call mclass.models.load_weights(model, path)"
+        )
     from mclass.models import create
 
     try:
@@ -97,6 +100,28 @@ def load(path: str | os.PathLike) -> WaveformModel:
             f"its model cannot be built ({reason})"
         ) from None
     return model.eval()
+
+
+def load_weights(model: WaveformModel, path: str | os.PathLike) -> WaveformModel:
+    """Put the weights, tags and kind of labels that `save` wrote into `model`; returns it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ModelError
+        If the file is not a model of this package, is damaged, or is of another model.
+    """
+    content = read_checkpoint(path, FORMAT)
+    try:
+        model.load_state_dict(content["state_dict"])
+        model.tags, model.multilabel = [*content["tags"]], bool(content["multilabel"])
+    except (KeyError, TypeError, RuntimeError, AttributeError) as error:
+        raise ModelError(
+            f"{path} holds a {content.get('class')} with {content.get('num_tags')} outputs; its weights do not "
+            f"fit this {type(model).__name__} with {model.num_tags} ({str(error).strip().splitlines()[0]})"
+        ) from None
+    return model
 
 
 def write_atomically(content: dict, path: str | os.PathLike) -> Path:

@@ -134,7 +134,9 @@ class HomeworkFCN(WaveformModel):
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
         features = self._features(waveform)
         if self.training and len(features) == 1:
-            raise ValueError("in training, HomeworkFCN needs at least 2 waveforms: its last batch norm compares them")
+            raise ValueError(
+                "in training, HomeworkFCN needs at least 2 waveforms: its last batch norm compares them"
+            )
         return self.head(features).mean(dim=(2, 3))
 
 

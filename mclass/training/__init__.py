@@ -1,0 +1,14 @@
+"""Training paradigms as Lightning modules, and one function that runs them.
+
+>>> from mclass import models, training
+>>> task = training.Tagging(models.create("cnn_2d"), optimizer="adam")
+>>> # training.fit(task, train, valid, epochs=10) trains it
+
+Taught in: 04_supervised.
+"""
+
+from mclass.training.fit import Run, fit
+from mclass.training.memory import keep_freed_memory
+from mclass.training.tagging import Tagging
+
+__all__ = ["Run", "Tagging", "fit", "keep_freed_memory"]

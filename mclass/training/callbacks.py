@@ -1,0 +1,214 @@
+"""What `mclass.training.fit` does between epochs: keep the run on disk, log it, show a bar.
+
+Taught in: 04_supervised.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import lightning
+import numpy as np
+import pandas as pd
+import torch
+
+from mclass import models
+from mclass.errors import ModelError
+from mclass.models.files import read_checkpoint, write_atomically
+
+FORMAT = "mclass run"
+
+
+class Keeper(lightning.Callback):
+    """Keeps a run in a folder, so that it can be killed at any moment and continued.
+
+    ``last.ckpt`` is the truth: weights, optimizer, plateau and history after the last complete epoch. It is
+    written when the next epoch starts, since only then has everything (the learning rate, too) settled.
+    ``model.pt`` and ``history.csv`` may be one epoch ahead; that epoch is then repeated and gives the same again.
+
+    Parameters
+    ----------
+    folder : Path
+    config : dict
+        What a resumed run must have in common with the run it continues.
+    monitor : str
+        The column of the history, higher is better, that decides which epoch was the best.
+    seed : int
+    patience : int, optional
+        Stop after this many epochs without a better score.
+    """
+
+    def __init__(self, folder: Path, config: dict, monitor: str, seed: int, patience: int | None):
+        self.folder, self.config, self.monitor = folder, config, monitor
+        self.seed, self.patience = seed, patience
+        self.rows: list[dict] = []
+        self._state: dict | None = None
+        self._saved = 0
+
+    @property
+    def model_path(self) -> Path:
+        return self.folder / "model.pt"
+
+    @property
+    def history(self) -> pd.DataFrame:
+        return pd.DataFrame(self.rows)
+
+    @property
+    def best_epoch(self) -> int:
+        """First epoch with the highest score."""
+        return int(np.argmax([row[self.monitor] for row in self.rows]))
+
+    @property
+    def out_of_patience(self) -> bool:
+        return self.patience is not None and len(self.rows) - 1 - self.best_epoch >= self.patience
+
+    def open(self, resume: bool) -> None:
+        """Prepare the folder; read the run in it if there is one.
+
+        Raises
+        ------
+        ModelError
+            If the folder cannot be written, holds a run and `resume` is false, or holds a different run.
+        """
+        last = self.folder / "last.ckpt"
+        if last.exists() and not resume:
+            raise ModelError(
+                f"{self.folder} already holds a run. Continue it with resume=True, choose another folder, or "
+                "delete it"
+            )
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for leftover in self.folder.glob(".*.tmp"):  # of a kill in the middle of writing
+                leftover.unlink()
+            with open(self.folder / ".write_test.tmp", "wb"):
+                pass
+            (self.folder / ".write_test.tmp").unlink()
+        except OSError as error:
+            raise ModelError(f"the folder {self.folder} cannot be used: {error.strerror or error}") from None
+        if not last.exists():
+            return
+        state = read_checkpoint(last, FORMAT)
+        for name in self.config.keys() | state["config"].keys():
+            before, now = state["config"].get(name), self.config.get(name)
+            if before != now:
+                raise ModelError(
+                    f"the run in {self.folder} has {name} = {before!r} and this one {now!r}; "
+                    "to resume, use the same"
+                )
+        if not self.model_path.exists():
+            raise ModelError(f"{self.model_path} is missing, so the run cannot be resumed; delete the folder")
+        self.rows, self._state, self._saved = state["rows"], state, len(state["rows"])
+        self._write_history()
+
+    def on_train_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        if self._state is None:
+            return
+        task.load_state_dict(self._state["task"])
+        for optimizer, state in zip(trainer.optimizers, self._state["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        for config, state in zip(trainer.lr_scheduler_configs, self._state["schedulers"], strict=True):
+            config.scheduler.load_state_dict(state)
+        self._state = None
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        self._save(trainer, task)
+
+    def on_train_batch_start(self, trainer, task, batch, batch_idx: int) -> None:
+        if batch_idx == 0:  # not earlier: whatever Lightning and the loaders draw must not matter
+            seed = np.random.SeedSequence((self.seed, trainer.current_epoch)).generate_state(1)[0]
+            torch.manual_seed(int(seed))
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        row = {"epoch": trainer.current_epoch, "train_loss": values.pop("train_loss")} | values
+        row["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+        self.rows.append(row)
+        if self.best_epoch == len(self.rows) - 1:
+            models.save(task.model, self.model_path, tags=task.model.tags, multilabel=task.multilabel, **row)
+        self._write_history()
+        trainer.should_stop = self.out_of_patience
+
+    def on_train_end(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        self._save(trainer, task)
+
+    def _save(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        if len(self.rows) == self._saved:
+            return
+        state = {
+            "format": FORMAT,
+            "config": self.config,
+            "rows": self.rows,
+            "task": task.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
+            "schedulers": [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs],
+        }
+        write_atomically(state, self.folder / "last.ckpt")
+        self._saved = len(self.rows)
+
+    def _write_history(self) -> None:
+        temporary = self.folder / f".history.csv.{os.getpid()}.tmp"
+        try:
+            self.history.to_csv(temporary, index=False)
+            os.replace(temporary, self.folder / "history.csv")
+        except OSError as error:
+            raise ModelError(f"cannot write in {self.folder}: {error.strerror or error}") from None
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+class TensorBoard(lightning.Callback):
+    """Writes each epoch's numbers as TensorBoard events, beside the history."""
+
+    def __init__(self, keeper: Keeper):
+        self.keeper, self._writer = keeper, None
+
+    def on_train_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise ModelError('logger="tensorboard" needs the package tensorboard, or use logger="csv"') from None
+        # Events of an epoch that a kill cut off are hidden.
+        self._writer = SummaryWriter(self.keeper.folder / "tensorboard", purge_step=trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        for name, value in self.keeper.rows[-1].items():
+            if name != "epoch":
+                self._writer.add_scalar(name, value, trainer.current_epoch)
+        self._writer.flush()
+
+    def teardown(self, trainer: lightning.Trainer, task: lightning.LightningModule, stage: str) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+class Bar(lightning.Callback):
+    """One progress bar for the whole run, with the numbers of the last epoch."""
+
+    def __init__(self, epochs: int, keeper: Keeper):
+        self.epochs, self.keeper, self._bar = epochs, keeper, None
+
+    def on_train_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        from tqdm import tqdm
+
+        batches = trainer.num_training_batches
+        self._bar = tqdm(
+            total=self.epochs * batches, initial=trainer.current_epoch * batches, unit="batch", dynamic_ncols=True
+        )
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        self._bar.set_description(f"epoch {trainer.current_epoch + 1}/{self.epochs}", refresh=False)
+
+    def on_train_batch_end(self, *_, **__) -> None:
+        self._bar.update()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        row = self.keeper.rows[-1]
+        shown = {"loss": row["train_loss"], self.keeper.monitor.removeprefix("valid_"): row[self.keeper.monitor]}
+        self._bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()})
+
+    def teardown(self, trainer: lightning.Trainer, task: lightning.LightningModule, stage: str) -> None:
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,50 @@
+"""Run Lightning without the lines that a notebook's reader has no use for.
+
+Taught in: 04_supervised.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_LOGGERS = ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.trainer.connectors.signal_connector")
+_WARNINGS = (
+    r".*does not have many workers",
+    r".*is smaller than the logging interval",
+    r".*GPU available but not used",
+    r".*in eval mode at the start of training",  # frozen parts are meant to be
+    r".*LeafSpec.* is deprecated",
+)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hide Lightning's hints, and let Ctrl-C be a KeyboardInterrupt again.
+
+    Lightning answers an interrupt with ``sys.exit`` and ignores all later ones, which ends a notebook's kernel
+    or leaves it deaf.
+    """
+    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if main else None
+    try:
+        for name in _LOGGERS:
+            logging.getLogger(name).setLevel(logging.WARNING)
+        with warnings.catch_warnings():
+            for message in _WARNINGS:
+                warnings.filterwarnings("ignore", message)
+            yield
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+        if main and handler is not None:
+            signal.signal(signal.SIGINT, handler)

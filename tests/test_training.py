@@ -1,0 +1,358 @@
+"""Training: it learns, repeats exactly, survives a kill, and refuses what it cannot train on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tones import Tones, small
+
+from mclass import inference, metrics, models, training
+from mclass.datasets import RandomCrops
+from mclass.errors import DatasetError, ModelError
+
+TRAIN, VALID = Tones(24), Tones(9, seed=1)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def run(model=None, train=TRAIN, valid=VALID, task=None, **options):
+    task = task or training.Tagging(model or small(), learning_rate=0.01)
+    options = {"epochs": 2, "batch_size": 8, "progress": False} | options
+    return task, training.fit(task, train, valid, **options)
+
+
+def weights(task):
+    return torch.cat([value.flatten().double() for value in task.model.state_dict().values()])
+
+
+def test_it_learns_and_keeps_the_best(tmp_path):
+    task, result = run(epochs=6, folder=tmp_path)
+    history = result.history
+    assert history.columns.tolist() == [
+        *("epoch", "train_loss", "valid_loss", "valid_roc_auc", "valid_pr_auc", "learning_rate")
+    ]
+    assert history.epoch.tolist() == list(range(6))
+    assert history.train_loss.iloc[-1] < 0.8 * history.train_loss.iloc[0]
+    assert result.best_epoch == history.valid_roc_auc.argmax()
+    assert history.valid_roc_auc.max() > 0.9
+    # What is logged is what inference and the metrics say of the weights that were kept.
+    scores = inference.predict(task.model, VALID)
+    best = history.iloc[result.best_epoch]
+    assert metrics.roc_auc(VALID.labels, scores) == pytest.approx(best.valid_roc_auc)
+    assert metrics.pr_auc(VALID.labels, scores) == pytest.approx(best.valid_pr_auc)
+    loss = -np.where(VALID.labels == 1, np.log(scores), np.log(1 - scores)).mean()
+    assert loss == pytest.approx(best.valid_loss, rel=1e-4)
+    assert {path.name for path in tmp_path.iterdir()} == {"model.pt", "last.ckpt", "history.csv"}
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "history.csv"), history)
+    again = models.load_weights(small(), tmp_path / "model.pt")
+    assert again.tags == TRAIN.tags
+    np.testing.assert_array_equal(inference.predict(again, VALID), scores)
+
+
+def test_single_label_uses_accuracy():
+    train, valid = Tones(24, multilabel=False), Tones(9, seed=1, multilabel=False)
+    task = training.Tagging(small(), learning_rate=0.01, multilabel=False, optimizer="nadam")
+    task, result = run(train=train, valid=valid, task=task, epochs=5)
+    assert result.history.valid_accuracy.max() > 0.7
+    assert result.best_epoch == result.history.valid_accuracy.argmax()
+    scores = inference.predict(task.model, valid)
+    np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-5)
+    best = result.history.iloc[result.best_epoch]
+    assert metrics.accuracy(valid.labels, scores) == pytest.approx(best.valid_accuracy)
+    assert -np.log(scores[valid.labels == 1]).mean() == pytest.approx(best.valid_loss, rel=1e-4)
+
+
+def test_the_first_epoch_equals_a_bare_loop():
+    """One epoch of fit against a plain PyTorch loop over the same crops."""
+    model, fitted = small(), small()
+    model.dropout.p = fitted.dropout.p = 0.0
+    task, result = run(epochs=1, model=fitted, batch_size=8)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    crops = RandomCrops(TRAIN, 4000, seed=0)
+    order = np.random.default_rng((0, 0)).permutation(24)
+    losses = []
+    for batch in order.reshape(3, 8):
+        waveform, labels = (torch.stack(parts) for parts in zip(*(crops[int(i)] for i in batch), strict=True))
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(model(waveform), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert result.history.train_loss[0] == pytest.approx(np.mean(losses), rel=1e-5)
+    for key, value in task.model.state_dict().items():
+        torch.testing.assert_close(value, model.state_dict()[key], msg=key)
+
+
+def test_same_seed_same_result_and_global_state_is_left_alone():
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    (a, first), (b, second), (c, _) = (run(model=small(), seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(weights(a), weights(b))
+    assert not torch.equal(weights(a), weights(c))
+    pd.testing.assert_frame_equal(first.history, second.history)
+    torch.manual_seed(5)
+    training.fit(training.Tagging(a.model), TRAIN, VALID, epochs=1, progress=False)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_workers_change_nothing():
+    (a, _), (b, _) = (run(model=small(), num_workers=workers) for workers in (0, 1))
+    assert torch.equal(weights(a), weights(b))
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {tests!r})
+import torch
+torch.set_num_threads(1)
+from test_training import run, training, small
+task = training.Tagging(small(), "sgd", learning_rate=1.0, plateau_patience=0, plateau_factor=0.5)
+if {slow}:
+    import time
+    step = task.training_step
+    def training_step(batch, batch_idx):
+        if task.current_epoch == {slow} and batch_idx == 1:
+            print("in the middle", flush=True)
+            time.sleep(60)
+        return step(batch, batch_idx)
+    task.training_step = training_step
+run(task=task, epochs=6, folder={folder!r}, resume=True, seed=3, patience=5)
+"""
+
+
+def test_killed_and_resumed_equals_uninterrupted(tmp_path):
+    script = SCRIPT.format(tests=str(Path(__file__).parent), slow=3, folder=str(tmp_path / "killed"))
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "in the middle\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert len(pd.read_csv(tmp_path / "killed" / "history.csv")) == 3
+    (tmp_path / "killed" / ".model.pt.123.tmp").write_bytes(b"half")  # what a kill while writing leaves
+
+    results = {}
+    for name in ("killed", "uninterrupted"):
+        task = training.Tagging(small(), "sgd", learning_rate=1.0, plateau_patience=0, plateau_factor=0.5)
+        task, result = run(task=task, epochs=6, folder=tmp_path / name, resume=True, seed=3, patience=5)
+        last = torch.load(tmp_path / name / "last.ckpt", weights_only=True)
+        results[name] = (task, result, last, (tmp_path / name / "history.csv").read_text())
+    (a, first, last_a, csv_a), (b, second, last_b, csv_b) = results.values()
+    pd.testing.assert_frame_equal(first.history, second.history, check_exact=True)
+    assert csv_a == csv_b
+    assert first.history.learning_rate.nunique() > 1  # the plateau did something, so its state mattered
+    assert (first.best_epoch, len(first.history)) == (second.best_epoch, len(second.history))
+    assert torch.equal(weights(a), weights(b))
+    assert last_a["task"].keys() == last_b["task"].keys()
+    assert all(torch.equal(last_a["task"][key], last_b["task"][key]) for key in last_a["task"])
+    momentum = [last["optimizers"][0]["state"][0]["momentum_buffer"] for last in (last_a, last_b)]
+    assert torch.equal(*momentum)
+    assert {p.name for p in (tmp_path / "killed").iterdir()} == {"model.pt", "last.ckpt", "history.csv"}
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_more_epochs_later_equals_all_at_once(tmp_path, num_workers):
+    options = {"folder": tmp_path / "a", "num_workers": num_workers}
+    run(model=small(), epochs=1, **options)
+    a, first = run(model=small(seed=9), epochs=3, resume=True, **options)  # other first weights must not matter
+    b, second = run(model=small(), epochs=3)
+    pd.testing.assert_frame_equal(first.history, second.history, check_exact=True)
+    assert torch.equal(weights(a), weights(b))
+    again, third = run(model=small(seed=9), epochs=3, resume=True, folder=tmp_path / "a")  # nothing left to do
+    pd.testing.assert_frame_equal(third.history, first.history, check_exact=True)
+    assert torch.equal(weights(again), weights(a))
+
+
+def test_resume_refuses_another_run(tmp_path):
+    run(epochs=1, folder=tmp_path)
+    with pytest.raises(ModelError, match="already holds a run"):
+        run(epochs=1, folder=tmp_path)
+    with pytest.raises(ModelError, match="batch_size = 8 and this one 4"):
+        run(epochs=2, folder=tmp_path, resume=True, batch_size=4)
+    task = training.Tagging(small(), learning_rate=0.5)
+    with pytest.raises(ModelError, match="learning_rate"):
+        run(task=task, folder=tmp_path, resume=True)
+    last = tmp_path / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="damaged"):
+        run(epochs=2, folder=tmp_path, resume=True)
+
+
+def test_early_stopping_and_its_resume(tmp_path):
+    valid = Tones(9, seed=1)
+    valid.labels = valid.labels.copy()
+    task = training.Tagging(small(), "sgd", learning_rate=1e-9)  # learns nothing: scores hardly move
+    _, result = run(task=task, valid=valid, epochs=30, patience=2, folder=tmp_path)
+    assert len(result.history) == result.best_epoch + 3 < 30
+    task = training.Tagging(small(), "sgd", learning_rate=1e-9)
+    _, again = run(task=task, valid=valid, epochs=30, patience=2, folder=tmp_path, resume=True)
+    pd.testing.assert_frame_equal(again.history, result.history, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("nadam", torch.optim.NAdam)]
+)
+def test_optimizers(name, kind):
+    configured = training.Tagging(small(), name, learning_rate=0.3, weight_decay=0.1).configure_optimizers()
+    optimizer, plateau = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+    assert type(optimizer) is kind
+    assert optimizer.defaults["lr"] == 0.3
+    assert optimizer.defaults["weight_decay"] == 0.1
+    if name == "sgd":
+        assert optimizer.defaults["nesterov"]
+        assert optimizer.defaults["momentum"] == 0.9
+    for _ in range(7):
+        plateau.step(1.0)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.3 * 0.2)
+
+
+def test_nothing_is_left_or_printed(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run(epochs=1)
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+    run(epochs=1, progress=True)
+    assert "epoch 1/1: 100%" in capfd.readouterr().err
+
+
+def test_tensorboard_events(tmp_path):
+    pytest.importorskip("tensorboard")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _, result = run(epochs=2, folder=tmp_path, logger="tensorboard")
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    for name in ("train_loss", "valid_roc_auc", "learning_rate"):
+        logged = [(event.step, event.value) for event in events.Scalars(name)]
+        assert logged == [(i, pytest.approx(value)) for i, value in enumerate(result.history[name])]
+
+
+def test_tags_without_examples_are_named_once():
+    train, valid = Tones(24), Tones(9, seed=1)
+    train.labels, valid.labels = train.labels.copy(), valid.labels.copy()
+    train.labels[:, 1] = valid.labels[:, 1] = 0
+    with pytest.warns(metrics.UndefinedTagsWarning) as caught:
+        _, result = run(train=train, valid=valid, epochs=3)
+    assert sorted(str(w.message)[:30] for w in caught) == sorted(
+        ["the training clips have no exa", "1 of 3 tags have no positive o"]
+    )
+    assert all(str(w.message).endswith(": high") for w in caught)
+    assert result.history.notna().all().all()
+    valid.labels[:] = 0
+    train.labels[:, 1] = 1
+    with pytest.raises(DatasetError, match="none of the 3 tags can be scored"):
+        run(train=train, valid=valid)
+
+
+def test_nan_stops_with_the_batch(tmp_path):
+    train = Tones(24)
+    train.audio[5] = torch.full_like(train.audio[5], float("nan"))
+    with pytest.raises(ModelError, match=r"the loss became nan in epoch 0, batch \d .*rows \[\d\] hold NaN"):
+        run(train=train, folder=tmp_path)
+    task = training.Tagging(small(), "sgd", learning_rate=1e30)
+    with pytest.raises(ModelError, match=r"(loss became|outputs).*epoch 0.*learning rate too high"):
+        run(task=task)
+
+
+def test_a_last_batch_of_one_is_left_out():
+    model = models.create("homework_fcn", num_tags=3, channels=(2, 2, 2, 2))
+    train, valid = Tones(5, seconds=3), Tones(3, seconds=3)
+    _, result = run(model=model, train=train, valid=valid, epochs=1, batch_size=2)
+    assert np.isfinite(result.history.train_loss[0])
+    with pytest.raises(ValueError, match="at least 2 waveforms"):
+        run(model=model, train=train, valid=valid, epochs=1, batch_size=1)
+
+
+def test_clips_of_different_lengths():
+    lengths = np.array([0.26, 0.5, 1.0, 0.3, 2.6, 0.25, 0.9, 0.4, 0.7])
+    valid = Tones(9, seconds=lengths, seed=1)
+    task, result = run(valid=valid, epochs=1)
+    expected = []
+    task.model.eval()
+    with torch.no_grad():
+        for clip in valid.audio:
+            starts = range(0, len(clip) - 3999, 4000)
+            expected.append(
+                np.mean([task.model(clip[None, s : s + 4000]).sigmoid()[0].numpy() for s in starts], 0)
+            )
+    assert result.history.valid_roc_auc[0] == pytest.approx(metrics.roc_auc(valid.labels, np.array(expected)))
+    short = Tones(9, seconds=0.1)
+    with pytest.raises(DatasetError, match="9 of 9 clips are shorter"):
+        run(train=short)
+    run(train=short, valid=short, pad=True, epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs must be an integer of at least 1, got 0"),
+        ({"batch_size": 2.5}, "batch_size"),
+        ({"patience": 0}, "patience"),
+        ({"logger": "wandb"}, "unknown logger 'wandb'"),
+        ({"resume": True}, "needs the folder"),
+        ({"train": TRAIN.subset([])}, "no clips"),
+        ({"valid": Tones(9, multilabel=False)}, "multilabel=False"),
+        ({"model": small(num_tags=4)}, "num_tags=3"),
+    ],
+)
+def test_fit_refuses(options, message):
+    with pytest.raises(ValueError, match=message):
+        run(**options)
+
+
+def test_fit_refuses_other_tags_rates_and_folders(tmp_path):
+    other = Tones(9)
+    other.tags = ["low", "high", "hiss"]
+    with pytest.raises(DatasetError, match=r"\['hiss', 'noise'\]"):
+        run(valid=other)
+    other = Tones(9)
+    other.sample_rate = 22050
+    with pytest.raises(ModelError, match="expects 16000 Hz and 'tones' has 22050 Hz"):
+        run(train=other)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelError, match="cannot be used"):
+        run(folder=tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"optimizer": "adamm"}, "did you mean 'adam'"),
+        ({"learning_rate": 0}, "learning_rate must be positive"),
+        ({"momentum": 1.0}, "momentum"),
+        ({"plateau_factor": 2}, "plateau_factor"),
+        ({"model": torch.nn.Linear(1, 1)}, "WaveformModel"),
+    ],
+)
+def test_tagging_refuses(options, message):
+    with pytest.raises(ValueError, match=message):
+        training.Tagging(**({"model": small()} | options))
+
+
+def test_interrupt_is_a_keyboard_interrupt(tmp_path):
+    class Interrupted(Tones):
+        def waveform(self, *args):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+            return super().waveform(*args)
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run(train=Interrupted(24))
+    assert signal.getsignal(signal.SIGINT) is handler
