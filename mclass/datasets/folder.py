@@ -144,7 +144,7 @@ class Folder(MusicDataset):
                 if not entries:
                     raise DatasetError(
                         f"{self.root}: {len(paths)} audio files, but no sub-folders to take labels from. Sort "
-                        "them into one folder per label, or pass labels= a CSV file or a pattern with (?P<label>…)."
+                        "them into a folder per label, or pass labels= a CSV file or a pattern with (?P<label>…)."
                     )
             elif "(" in labels:
                 entries, problems = _labelling.from_pattern(paths, labels)

@@ -1,0 +1,372 @@
+"""The command line: ``mclass train``, ``mclass tag``, ``mclass data``, ``mclass models``.
+
+Whatever needs torch is imported inside the commands, so that ``mclass --help`` answers at once.
+
+Taught in: 04_supervised.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+EXAMPLES = r"""
+examples:
+  one folder per label:
+    mclass train --root music --out runs/music
+  a table with the columns path and tags (and perhaps track, artist, split):
+    mclass train --root music --labels labels.csv
+  NSynth's file names say instrument family and instrument (guitar_acoustic_018-060-100.flac):
+    mclass train --root nsynth-mini --pattern '(?P<artist>(?P<label>[a-z]+)_[a-z]+_\d+)-' --out runs/nsynth
+  use it:
+    mclass tag song.mp3 other.wav --model runs/nsynth --top 3
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0, 1 (some files failed), 2 (an error) or 130 (interrupted).
+
+    Examples
+    --------
+    >>> main(["data", "list"])
+    etude
+    folder
+    0
+    """
+    options = _parser().parse_args(arguments)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            return options.command(options)
+        except KeyboardInterrupt:
+            return _interrupted()
+        except (ValueError, OSError) as error:  # the package's own errors are all one of these
+            if options.debug:
+                raise
+            print(f"mclass: error: {' '.join(str(error).split())}", file=sys.stderr)
+            return 2
+
+
+def _interrupted() -> int:
+    print("\nmclass: interrupted (a training run goes on with --resume)", file=sys.stderr)
+    return 130
+
+
+def _show_warning(message, category, *_, **__) -> None:
+    if issubclass(category, UserWarning):
+        print(f"mclass: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mclass",
+        description="Music classification with deep learning: train a tagger on your own music, and use it.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_train(commands)
+
+    tag = commands.add_parser("tag", help="tag audio files with a trained model")
+    tag.add_argument("files", nargs="+", metavar="FILE", help="wav, flac, mp3, ogg, opus, …")
+    tag.add_argument("--model", required=True, help="the folder of a run, or its model.pt")
+    tag.add_argument("--top", type=_positive(int), default=5, help="tags to list for each file (5)")
+    tag.add_argument("--json", action="store_true", help="one JSON object per line, with the scores of all tags")
+    tag.set_defaults(command=_tag)
+
+    data = commands.add_parser("data", help="data sets").add_subparsers(required=True, metavar="COMMAND")
+    data.add_parser("list", help="list the data sets").set_defaults(command=_data_list)
+    check = data.add_parser("check", help="decode every file of a folder; count silent and damaged ones")
+    _add_folder_options(check, required=True)
+    check.set_defaults(command=_data_check)
+
+    commands.add_parser("models", help="list the models").set_defaults(command=_models)
+    return parser
+
+
+def _add_train(commands: Any) -> None:
+    train = commands.add_parser(
+        "train",
+        help="train a model, score it on the test split, keep both in a folder",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    train.add_argument("--dataset", default="folder", help="folder (your own audio, needs --root) or etude")
+    _add_folder_options(train, required=False)
+    train.add_argument(
+        "--split-by",
+        default="artist",
+        choices=("artist", "track", "clip"),
+        help="what parts may not share (artist)",
+    )
+    train.add_argument("--model", default="cnn_2d", help="see `mclass models` (cnn_2d)")
+    train.add_argument("--epochs", type=_positive(int), default=40, help="(40)")
+    train.add_argument("--batch-size", type=_positive(int), default=16, help="crops per step (16)")
+    train.add_argument("--optimizer", default="adam", help="adam, nadam or sgd (adam)")
+    train.add_argument("--learning-rate", type=_positive(float), default=1e-3, help="(0.001)")
+    train.add_argument("--patience", type=_positive(int), help="stop after so many epochs without a better score")
+    train.add_argument("--pad", action="store_true", help="pad files shorter than the model's input with silence")
+    train.add_argument("--seed", type=int, default=0, help="of the split, the first weights and the crops (0)")
+    train.add_argument("--out", help="folder of the run (runs/DATA-MODEL-SEED)")
+    train.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    train.set_defaults(command=_train)
+
+
+def _add_folder_options(parser: argparse.ArgumentParser, required: bool) -> None:
+    parser.add_argument("--root", required=required, help="folder with the audio files")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--labels", help="'folders' (the default), or the path of a CSV or TSV file")
+    how.add_argument("--pattern", help="regular expression on file names with the group (?P<label>…)")
+    parser.add_argument(
+        "--group", help="regular expression on file names with (?P<artist>…) and / or (?P<track>…)"
+    )
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="leave out files that cannot be used, and count them"
+    )
+
+
+def _positive(kind: type):
+    def convert(text: str):
+        value = kind(text)
+        if not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError(f"must be positive, got {text}")
+        return value
+
+    convert.__name__ = {int: "whole number", float: "number"}[kind]  # argparse says "invalid … value"
+    return convert
+
+
+# --- train ----------------------------------------------------------------------------------------------------
+
+
+def _train(options: argparse.Namespace) -> int:
+    began = time.monotonic()
+    if options.dataset != "folder" and (options.root or options.labels or options.pattern or options.group):
+        raise ValueError(
+            f"--root, --labels, --pattern and --group are for --dataset folder, not {options.dataset}"
+        )
+    source = Path(options.root or options.dataset).name or "music"
+    folder = Path(options.out or f"runs/{source}-{options.model}-{options.seed}")
+    _claim(folder, options.resume)
+    try:
+        _train_in(folder, options, began)
+    except BaseException:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()  # nothing was learned yet: leave nothing behind
+        raise
+    return 0
+
+
+def _claim(folder: Path, resume: bool) -> None:
+    """Create the folder of a run and write into it, before anything takes time."""
+    if folder.is_dir() and any(folder.iterdir()) and not resume:
+        raise ValueError(
+            f"{folder} exists and is not empty. Go on with the run in it with --resume, or choose another --out."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(f"--out {folder} cannot be written: {error.strerror}. Choose another folder.") from None
+
+
+def _train_in(folder: Path, options: argparse.Namespace, began: float) -> None:
+    import torch
+
+    from mclass import models, training
+
+    model_rate = models.create(options.model, num_tags=2).sample_rate  # a bad name fails before the data is read
+    dataset = _load(options, model_rate)
+    train, valid, test = dataset.splits(by=options.split_by)
+    print(f"{dataset}\n{len(train)} clips to train on, {len(valid)} to validate, {len(test)} to test -> {folder}")
+
+    torch.manual_seed(options.seed)
+    model = models.create(options.model, num_tags=len(dataset.tags))
+    task = training.Tagging(
+        model,
+        optimizer=options.optimizer,
+        learning_rate=options.learning_rate,
+        multilabel=dataset.multilabel,
+    )
+    run = training.fit(
+        task,
+        train,
+        valid,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        folder=folder,
+        patience=options.patience,
+        resume=options.resume,
+        pad=options.pad,
+    )
+    report = _evaluate(folder, model, test)
+    report |= {
+        "best_epoch": run.best_epoch + 1,
+        "epochs": len(run.history),
+        "clips": {"train": len(train), "valid": len(valid), "test": len(test)},
+        "tags": dataset.tags,
+        "seed": options.seed,
+        "options": {name: value for name, value in vars(options).items() if name not in ("command", "debug")},
+        "versions": _versions(),
+        "seconds": round(time.monotonic() - began, 1),
+        "peak_memory_mb": _peak_memory(),
+    }
+    _write(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    print(f"best epoch {report['best_epoch']} of {report['epochs']}, {report['seconds']:.0f} s; see {folder}")
+
+
+def _load(options: argparse.Namespace, sample_rate: int):
+    from mclass import datasets
+
+    if options.dataset != "folder":
+        return datasets.load(options.dataset)
+    if not options.root:
+        raise ValueError("--dataset folder needs --root, the folder with the audio files")
+    return datasets.load(
+        "folder",
+        root=options.root,
+        sample_rate=sample_rate,
+        labels=options.pattern or options.labels or "folders",
+        group=options.group,
+        on_error="skip" if options.skip_bad else "raise",
+        seed=options.seed,
+    )
+
+
+def _evaluate(folder: Path, model: Any, test: Any) -> dict:
+    """Score the test split; write the scores of each clip and, for single-label data, the confusion matrix."""
+    import pandas as pd
+
+    from mclass import inference, metrics, plot
+
+    scores = inference.predict(model, test)
+    table = pd.DataFrame(scores, columns=test.tags)
+    true = ["|".join(tag for tag, is_on in zip(test.tags, row, strict=True) if is_on) for row in test.labels]
+    table.insert(0, "clip", [test.describe(i) for i in range(len(test))])
+    table.insert(1, "true", true)
+    _write(folder / "test_scores.csv", table.to_csv(index=False, float_format="%.5f"))
+
+    if test.multilabel:
+        result = {
+            "roc_auc": float(metrics.roc_auc(test.labels, scores, tags=test.tags)),
+            "pr_auc": float(metrics.pr_auc(test.labels, scores, tags=test.tags)),
+        }
+        print(f"test: macro ROC-AUC {result['roc_auc']:.3f}, macro PR-AUC {result['pr_auc']:.3f}")
+        return {"test": result}
+    matrix = metrics.confusion(test.labels, scores, test.tags)
+    result = {
+        "accuracy": float(metrics.accuracy(test.labels, scores)),
+        "always_the_most_frequent": float(test.labels.mean(axis=0).max()),
+    }
+    figure = plot.confusion_matrix(matrix.to_numpy(), test.tags)
+    temporary = folder / ".confusion.png"
+    figure.savefig(temporary, dpi=150, format="png")
+    os.replace(temporary, folder / "confusion.png")
+    plot.close(figure)
+    print(
+        f"test: accuracy {result['accuracy']:.3f} on {len(test)} clips "
+        f"(always the most frequent label: {result['always_the_most_frequent']:.3f})"
+    )
+    return {"test": result, "confusion": matrix.to_numpy().tolist()}
+
+
+def _versions() -> dict[str, str]:
+    import platform
+    from importlib.metadata import version
+
+    import mclass
+
+    names = ("torch", "lightning", "numpy", "scikit-learn", "soundfile", "soxr")
+    return {"mclass": mclass.__version__, "python": platform.python_version()} | {
+        name: version(name) for name in names
+    }
+
+
+def _peak_memory() -> int | None:
+    """Most memory this process has used, in MB; unknown on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, kilobytes elsewhere
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3))
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+# --- the other commands ---------------------------------------------------------------------------------------
+
+
+def _tag(options: argparse.Namespace) -> int:
+    from mclass import inference, models
+
+    path = Path(options.model)
+    model = models.load(path / "model.pt" if path.is_dir() else path)
+    failed = 0
+    for file in options.files:
+        try:
+            result = inference.tag(file, model)
+        except ValueError as error:
+            print(f"mclass: error: {' '.join(str(error).split())}", file=sys.stderr)
+            failed += 1
+            continue
+        top = result.top(min(options.top, len(result.tags)))
+        if options.json:
+            scores = {tag: round(float(score), 5) for tag, score in zip(result.tags, result.scores, strict=True)}
+            line = {"file": file, "top": [tag for tag, _ in top], "scores": scores}
+            print(json.dumps(line, ensure_ascii=False), flush=True)
+        else:
+            print(file, *(f"  {score:.3f}  {tag}" for tag, score in top), sep="\n", flush=True)
+    if failed:
+        print(f"mclass: {failed} of {len(options.files)} files could not be tagged", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _data_list(options: argparse.Namespace) -> int:
+    from mclass import datasets
+
+    print(*datasets.list(), sep="\n")
+    return 0
+
+
+def _data_check(options: argparse.Namespace) -> int:
+    options.dataset, options.seed = "folder", 0
+    dataset = _load(options, sample_rate=16_000)
+    found = dataset.check()
+    print(dataset)
+    print(*(f"silent: {path}" for path in found["silent"]), sep="\n", end="\n" if found["silent"] else "")
+    for path, reason in [*dataset.skipped, *found["problems"]]:
+        print(f"cannot be used: {path}: {reason}")
+    bad = len(dataset.skipped) + len(found["problems"])
+    print(f"{len(dataset)} files: {len(found['silent'])} silent, {bad} cannot be used")
+    return 1 if bad else 0
+
+
+def _models(options: argparse.Namespace) -> int:
+    from mclass import models
+
+    for name in models.list():
+        model = models.create(name)
+        size = sum(parameter.numel() for parameter in model.parameters())
+        seconds = model.num_samples / model.sample_rate
+        print(f"{name:20} {size:>12,} parameters, {seconds:g} s at {model.sample_rate} Hz")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

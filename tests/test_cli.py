@@ -1,0 +1,200 @@
+"""The command line, run in this process on a folder of short tones."""
+
+import json
+import os
+import subprocess
+import sys
+
+import bad_audio
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from mclass import cli, models
+from mclass.training import fit  # noqa: F401  (imported before any test is timed)
+
+PATTERN = r"(?P<artist>(?P<label>low|high)\d)-"
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory):
+    """Low and high tones, three artists each, two takes."""
+    root = tmp_path_factory.mktemp("music")
+    rng = np.random.default_rng(0)
+    for label, pitch in (("low", 200), ("high", 2000)):
+        for artist in range(3):
+            for take in range(2):
+                t = np.arange(52_000) / 16_000
+                tone = 0.3 * np.sin(2 * np.pi * pitch * (1 + 0.05 * artist) * t) + 0.01 * rng.standard_normal(
+                    t.size
+                )
+                soundfile.write(root / f"{label}{artist}-{take}.flac", tone, 16_000)
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(music, tmp_path_factory):
+    """A finished run."""
+    out = tmp_path_factory.mktemp("runs") / "tones"
+    assert cli.main(train_arguments(music, out, epochs=3)) == 0
+    return out
+
+
+def train_arguments(root, out, epochs=1, *more):
+    options = ("--model", "cnn_1d", "--epochs", epochs, "--batch-size", 4, "--learning-rate", 0.01)
+    return [*map(str, ("train", "--root", root, "--pattern", PATTERN, "--out", out, *options, *more))]
+
+
+def fails(arguments, capsys, code=2):
+    """Run, expect the exit code, return the one line of error."""
+    assert cli.main([*map(str, arguments)]) == code
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1, error
+    assert error[0].startswith("mclass: error: ")
+    return error[0]
+
+
+def test_train_leaves_model_report_scores_and_picture(run, music):
+    assert {path.name for path in run.iterdir()} >= {"model.pt", "report.json", "test_scores.csv", "confusion.png"}
+    assert not [path.name for path in run.iterdir() if path.name.startswith(".")]
+    report = json.loads((run / "report.json").read_text())
+    assert report["clips"] == {"train": 4, "valid": 4, "test": 4}
+    assert report["tags"] == ["high", "low"]
+    assert report["options"]["root"] == str(music)
+    scores = pd.read_csv(run / "test_scores.csv")
+    guessed = scores[["high", "low"]].idxmax(axis=1)
+    assert report["test"]["accuracy"] == pytest.approx((guessed == scores["true"]).mean())
+    assert np.trace(report["confusion"]) == (guessed == scores["true"]).sum()
+    np.testing.assert_allclose(scores[["high", "low"]].sum(axis=1), 1, atol=1e-4)
+    assert (run / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    assert models.load(run / "model.pt").tags == ["high", "low"]
+
+
+def test_tag_prints_scores_and_goes_on_after_a_bad_file(run, music, tmp_path, capsys):
+    (tmp_path / "text.wav").write_text("no music\n" * 100)
+    files = [
+        str(music / "low0-0.flac"),
+        str(tmp_path / "text.wav"),
+        str(tmp_path / "no.wav"),
+        str(music / "high0-0.flac"),
+    ]
+    assert cli.main(["tag", *files, "--model", str(run), "--top", "1"]) == 1
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert [lines[0], lines[2]] == [files[0], files[3]]
+    assert all(line.split()[1] in ("low", "high") for line in lines[1::2])
+    errors = captured.err.splitlines()
+    assert "not audio" in errors[0]
+    assert "no such file" in errors[1]
+    assert errors[2] == "mclass: 2 of 4 files could not be tagged"
+
+
+def test_tag_as_json(run, music, capsys):
+    files = [str(music / "low0-0.flac"), str(music / "high0-0.flac")]
+    assert cli.main(["tag", *files, "--model", str(run / "model.pt"), "--json"]) == 0
+    results = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [result["file"] for result in results] == files
+    assert all(sum(result["scores"].values()) == pytest.approx(1, abs=1e-4) for result in results)
+    assert all(result["top"][0] == max(result["scores"], key=result["scores"].get) for result in results)
+
+
+def test_a_run_is_not_overwritten_and_can_be_resumed(music, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert cli.main(train_arguments(music, out, 1)) == 0
+    before = (out / "report.json").read_bytes()
+    capsys.readouterr()
+    assert "--resume" in fails(train_arguments(music, out, 2), capsys)
+    assert (out / "report.json").read_bytes() == before
+    assert cli.main(train_arguments(music, out, 2, "--resume")) == 0
+    assert json.loads((out / "report.json").read_text())["epochs"] == 2
+    whole = tmp_path / "whole"
+    assert cli.main(train_arguments(music, whole, 2)) == 0
+    assert (whole / "test_scores.csv").read_bytes() == (out / "test_scores.csv").read_bytes()
+
+
+def test_several_tags_per_file(music, tmp_path, capsys):
+    rows = ["path,tags,split"]
+    for i, path in enumerate(sorted(music.iterdir())):
+        tags = path.name[:3] + (";noisy" if i % 2 else "")
+        rows.append(f"{path.name},{tags},{('train', 'valid', 'test')[i % 3]}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    options = f"train --root {music} --labels {tmp_path}/labels.csv --out {tmp_path}/run --model cnn_1d --epochs 1"
+    assert cli.main(options.split()) == 0
+    assert "macro ROC-AUC" in capsys.readouterr().out
+    assert set(json.loads((tmp_path / "run" / "report.json").read_text())["test"]) == {"roc_auc", "pr_auc"}
+    assert not (tmp_path / "run" / "confusion.png").exists()
+
+
+def test_errors_are_one_line_and_leave_nothing(music, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert "no such folder" in fails(train_arguments(tmp_path / "absent", out), capsys)
+    assert "unknown model 'cnn2d'" in fails([*train_arguments(music, out), "--model", "cnn2d"], capsys)
+    assert "unknown optimizer" in fails([*train_arguments(music, out), "--optimizer", "adamm"], capsys)
+    assert "needs --root" in fails(["train", "--out", out], capsys)
+    assert "for --dataset folder" in fails(["train", "--dataset", "etude", "--root", music, "--out", out], capsys)
+    assert "unknown data set 'gtzna'" in fails(["train", "--dataset", "gtzna", "--out", out], capsys)
+    assert not out.exists()
+    (tmp_path / "file").touch()
+    assert "cannot be written" in fails(train_arguments(music, tmp_path / "file" / "run"), capsys)
+    assert "no such file" in fails(["tag", music / "low0-0.flac", "--model", tmp_path / "no.pt"], capsys)
+    assert "no such file" in fails(["tag", music / "low0-0.flac", "--model", tmp_path], capsys)
+
+
+@pytest.mark.parametrize(
+    "option", ["--epochs=0", "--learning-rate=-1", "--learning-rate=nan", "--batch-size=x", "--seed=a"]
+)
+def test_options_out_of_range(music, tmp_path, option, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*train_arguments(music, tmp_path / "run"), option])
+    assert stop.value.code == 2
+    assert option.split("=")[0] in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_files_shorter_than_the_model_needs(tmp_path, capsys):
+    for name in ("low0-0", "low1-0", "low2-0", "high0-0", "high1-0", "high2-0"):
+        soundfile.write(tmp_path / f"{name}.wav", bad_audio.sweep(1.0, 16_000), 16_000)
+    assert "shorter than the 48000 samples" in fails(train_arguments(tmp_path, tmp_path / "run"), capsys)
+    assert cli.main(train_arguments(tmp_path, tmp_path / "run", 1, "--pad")) == 0
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_bad_files_stop_the_run_or_are_skipped_and_counted(music, tmp_path, capsys):
+    for path in music.iterdir():
+        os.link(path, tmp_path / path.name)
+    (tmp_path / "low9-0.wav").write_bytes(b"")
+    assert "1 of 13 files cannot be used: low9-0.wav: the file is empty" in fails(
+        train_arguments(tmp_path, tmp_path / "run"), capsys
+    )
+    assert cli.main(train_arguments(tmp_path, tmp_path / "run", 1, "--skip-bad")) == 0
+    assert "mclass: warning:" in (error := capsys.readouterr().err)
+    assert "1 of 13 files cannot be used and were skipped" in error
+
+
+def test_data_check(music, tmp_path, capsys):
+    os.link(music / "low0-0.flac", tmp_path / "low0-0.flac")
+    soundfile.write(tmp_path / "high0-0.wav", np.zeros(1000), 16_000)
+    assert cli.main(["data", "check", "--root", str(tmp_path), "--pattern", PATTERN]) == 0
+    assert capsys.readouterr().out.endswith("high0-0.wav\n2 files: 1 silent, 0 cannot be used\n")
+
+
+def test_lists(capsys):
+    assert cli.main(["models"]) == 0
+    assert "cnn_2d                    299,892 parameters, 3 s at 16000 Hz" in capsys.readouterr().out
+
+
+def test_interrupt(monkeypatch, capsys):
+    def interrupt(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_data_list", interrupt)
+    assert cli.main(["data", "list"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_help_starts_without_torch():
+    code = "import sys, mclass.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: print('torch' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.endswith("False\n")
+    assert "--pattern" in result.stdout
