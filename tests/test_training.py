@@ -7,7 +7,9 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import ClassVar
 
+import lightning
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,8 +17,9 @@ import torch
 from tones import Tones, small
 
 from mclass import inference, metrics, models, training
-from mclass.datasets import RandomCrops
+from mclass.datasets import Chunks, EpochSampler, RandomCrops
 from mclass.errors import DatasetError, ModelError
+from mclass.training.quiet import quiet
 
 TRAIN, VALID = Tones(24), Tones(9, seed=1)
 
@@ -176,6 +179,87 @@ def test_more_epochs_later_equals_all_at_once(tmp_path, num_workers):
     assert torch.equal(weights(again), weights(a))
 
 
+def test_a_kill_between_two_files_is_repaired(tmp_path):
+    """model.pt and history.csv of the third epoch are written, last.ckpt is still of the second."""
+    run(model=small(), epochs=2, folder=tmp_path)
+    before = (tmp_path / "last.ckpt").read_bytes()
+    a, first = run(model=small(), epochs=3, folder=tmp_path, resume=True)
+    (tmp_path / "last.ckpt").write_bytes(before)
+    b, second = run(model=small(), epochs=3, folder=tmp_path, resume=True)
+    pd.testing.assert_frame_equal(first.history, second.history, check_exact=True)
+    assert torch.equal(weights(a), weights(b))
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_crops_are_told_the_epoch(tmp_path, monkeypatch, first):
+    seen = []
+    getitem = RandomCrops.__getitem__
+    monkeypatch.setattr(RandomCrops, "__getitem__", lambda self, index: seen.append(index) or getitem(self, index))
+    if first:
+        run(epochs=first, folder=tmp_path, seed=4)
+        seen.clear()
+    run(epochs=first + 2, folder=tmp_path, seed=4, resume=True)
+    sampler, expected = EpochSampler(24, seed=4), []
+    for epoch in (first, first + 1):
+        sampler.set_epoch(epoch)
+        expected += list(sampler)
+    assert seen == expected
+
+
+def test_any_lightning_trainer_runs_the_task():
+    """Without fit: default batches, a sanity check before training, undefined tags named once."""
+    valid = Tones(8, seed=1)
+    valid.labels = valid.labels.copy()
+    valid.labels[:, 1] = 0
+    task = training.Tagging(small(), learning_rate=0.01)
+    task.model.tags = valid.tags
+    loaders = (
+        torch.utils.data.DataLoader(RandomCrops(TRAIN, 4000), batch_size=8),
+        torch.utils.data.DataLoader(Chunks(valid, 4000), batch_size=2),
+    )
+    with quiet(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", metrics.UndefinedTagsWarning)
+        trainer = lightning.Trainer(
+            max_epochs=2,
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(task, *loaders)
+    assert [str(w.message) for w in caught if w.category is metrics.UndefinedTagsWarning] == [
+        "ROC-AUC is undefined for 1 of 3 tags, which have no positive or no negative example: high"
+    ]
+    scores = inference.predict(task.model, valid)
+    with pytest.warns(metrics.UndefinedTagsWarning):
+        assert trainer.callback_metrics["valid_roc_auc"] == pytest.approx(metrics.roc_auc(valid.labels, scores))
+
+
+def test_bf16_is_close():
+    _, exact = run(model=small(), epochs=1)
+    _, rough = run(model=small(), epochs=1, precision="bf16-mixed")
+    assert rough.history.train_loss[0] == pytest.approx(exact.history.train_loss[0], rel=0.05)
+    assert rough.history.train_loss[0] != exact.history.train_loss[0]
+
+
+def test_keeping_memory_changes_no_result(monkeypatch):
+    a, _ = run(model=small(), epochs=1)
+    monkeypatch.setattr(training.memory, "_glibc", lambda: None)  # as on macOS and Windows
+    b, _ = run(model=small(), epochs=1)
+    assert torch.equal(weights(a), weights(b))
+    monkeypatch.undo()
+
+    class Recorder:
+        calls: ClassVar[list] = []
+        mallopt = malloc_trim = lambda self, *args: self.calls.append(args)
+
+    monkeypatch.setattr(training.memory, "_glibc", Recorder)
+    with pytest.raises(RuntimeError), training.keep_freed_memory():
+        raise RuntimeError
+    assert Recorder.calls == [(-3, 1 << 30), (-1, (1 << 31) - 1), (-3, 1 << 17), (-1, 1 << 17), (0,)]
+
+
 def test_resume_refuses_another_run(tmp_path):
     run(epochs=1, folder=tmp_path)
     with pytest.raises(ModelError, match="already holds a run"):
@@ -193,7 +277,6 @@ def test_resume_refuses_another_run(tmp_path):
 
 def test_early_stopping_and_its_resume(tmp_path):
     valid = Tones(9, seed=1)
-    valid.labels = valid.labels.copy()
     task = training.Tagging(small(), "sgd", learning_rate=1e-9)  # learns nothing: scores hardly move
     _, result = run(task=task, valid=valid, epochs=30, patience=2, folder=tmp_path)
     assert len(result.history) == result.best_epoch + 3 < 30
