@@ -9,10 +9,12 @@ endif
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test lab bench lint lock clean
+.PHONY: help install book check test lab bench lint lock clean
 
 help: ## Show this list
+	@printf '\n  Music Classification with Deep Learning\n\n'
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1	/' | expand -t 18
+	@printf '\n  Another Python: make install PYTHON=python3.12. Size of the runs: MCLASS_PROFILE=smoke|cpu|gpu.\n\n'
 
 install: $(STAMP) ## Create .venv with the exact versions of requirements.txt
 
@@ -27,9 +29,14 @@ $(STAMP): requirements.txt pyproject.toml
 book: install ## Execute every notebook and build the HTML book
 	$(BIN)/python book/build.py
 
+check: install ## Look at every page of the built book in headless Chromium, with the network cut
+	$(BIN)/python book/check.py
+
+# Each notebook stays on one of the two workers; its cells share a kernel.
 test: install ## Unit tests, docstring examples, notebooks
 	$(BIN)/python -m pytest
-	MCLASS_PROFILE=smoke $(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=300 -p no:cacheprovider notebooks
+	MCLASS_PROFILE=smoke TQDM_DISABLE=1 $(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env \
+		--nbval-cell-timeout=300 -p no:cacheprovider notebooks
 
 lab: install ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks

@@ -1,0 +1,65 @@
+"""The book's Sphinx extension: pages that work with no network.
+
+MathJax is copied from the installed package ``sphinx-mathjax-offline`` (two paths of it: the script and its
+fonts), so nothing is vendored and nothing is fetched from a CDN. Scripts that would be fetched are dropped.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.errors import ExtensionError
+from sphinx.util.fileutil import copy_asset
+
+# Jupyter Book always loads sphinx-thebe, which takes its script from a CDN and throws where it has none.
+DROPPED_EXTENSION = "sphinx_thebe"
+MATHJAX_FILES = ("tex-chtml-full.js", "output/chtml/fonts")
+MATHJAX_TARGET = "mathjax"  # below _static
+
+
+def mathjax_folder() -> Path:
+    """Where the installed MathJax lies.
+
+    Raises
+    ------
+    ExtensionError
+        If the package that carries it is not installed.
+    """
+    spec = importlib.util.find_spec("sphinx-mathjax-offline")  # not a Python name, so it cannot be imported
+    folder = Path(spec.origin).parent / "static" / "mathjax" if spec and spec.origin else None
+    if folder is None or not all((folder / name).exists() for name in MATHJAX_FILES):
+        raise ExtensionError("MathJax not found: run `make install` (it is in the package sphinx-mathjax-offline)")
+    return folder
+
+
+def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
+    """Copy the script and the fonts next to the pages, keeping their relative paths."""
+    if exception is not None or app.builder.format != "html":
+        return
+    target = Path(app.outdir) / "_static" / MATHJAX_TARGET
+    for name in MATHJAX_FILES:
+        source = mathjax_folder() / name
+        destination = target / name
+        copy_asset(str(source), str(destination if source.is_dir() else destination.parent))
+
+
+def set_mathjax_path(app: Sphinx, config: Config) -> None:
+    config.mathjax_path = f"{MATHJAX_TARGET}/{MATHJAX_FILES[0]}"
+
+
+def drop_thebe(app: Sphinx) -> None:
+    """Undo what sphinx-thebe registered; it is in Jupyter Book's list of extensions, so it is always there."""
+    for listeners in app.events.listeners.values():
+        listeners[:] = [one for one in listeners if one.handler.__module__ != DROPPED_EXTENSION]
+    app.registry.css_files[:] = [one for one in app.registry.css_files if "thebe" not in one[0]]
+
+
+def setup(app: Sphinx) -> dict:
+    mathjax_folder()  # fail now, not after the notebooks have run
+    drop_thebe(app)
+    app.connect("config-inited", set_mathjax_path)
+    app.connect("build-finished", copy_mathjax)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,117 @@
+"""Draw the book's diagrams as SVG. `python book/figures.py` writes them; a test compares them with this code.
+
+Sizes are in pixels of a drawing 760 wide. Text is drawn large enough to be read on a phone.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+IMAGES = Path(__file__).resolve().parent / "images"
+INK, MUTED, LINE = "#1f2933", "#52606d", "#9aa5b1"
+FILLS = {"blue": "#d9e8f2", "yellow": "#fff0cc", "green": "#dcefdc", "plain": "#ffffff"}
+
+
+def svg(width: int, height: int, title: str, *parts: str) -> str:
+    """A drawing on white, so that it also reads on a dark page."""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
+        f'font-family="Helvetica, Arial, sans-serif" font-size="16" fill="{INK}">'
+        f"<title>{escape(title)}</title>"
+        f'<rect width="{width}" height="{height}" rx="8" fill="#ffffff"/>\n' + "\n".join(parts) + "\n</svg>\n"
+    )
+
+
+def text(x: float, y: float, words: str, size: int = 16, colour: str = INK, anchor: str = "middle") -> str:
+    style = f'font-size="{size}" fill="{colour}" text-anchor="{anchor}"'
+    return f'<text x="{x:g}" y="{y:g}" {style}>{escape(words)}</text>'
+
+
+def box(x: float, y: float, width: float, height: float, fill: str = "plain") -> str:
+    return (
+        f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="8" fill="{FILLS[fill]}" '
+        f'stroke="{LINE}"/>'
+    )
+
+
+def arrow(x: float, y: float, length: float) -> str:
+    tip = x + length
+    return (
+        f'<path d="M{x:g} {y:g}H{tip - 6:g}" stroke="{MUTED}" stroke-width="2" fill="none"/>'
+        f'<path d="M{tip:g} {y:g}l-9 -5v10z" fill="{MUTED}"/>'
+    )
+
+
+def pipeline() -> str:
+    """From a waveform to tags, with the shape of what is handed on below each step."""
+    parts = []
+    steps = [
+        ("Waveform", "48 000 samples", "plain"),
+        ("Front end", "96 × 188", "blue"),
+        ("Model", "50 logits", "yellow"),
+        ("Sigmoid", "50 probabilities", "green"),
+    ]
+    for index, (name, shape, fill) in enumerate(steps):
+        x = 16 + index * 186
+        parts += [box(x, 44, 154, 120, fill), text(x + 77, 30, name, 18), text(x + 77, 190, shape, 15, MUTED)]
+        if index:
+            parts.append(arrow(x - 30, 104, 28))
+    # Inside the boxes: a wave, a spectrogram, layers, bars.
+    wave = " ".join(
+        f"{24 + t:g},{104 - 40 * math.sin(t / 4.2) * math.sin(math.pi * t / 138) * math.cos(t / 31):.1f}"
+        for t in range(0, 139, 2)
+    )
+    parts.append(f'<polyline points="{wave}" fill="none" stroke="#1b4965" stroke-width="2"/>')
+    for row in range(6):
+        for column in range(8):
+            energy = 0.15 + 0.85 * abs(math.sin(1.7 * column + row * row)) * (row + 1) / 6
+            parts.append(
+                f'<rect x="{212 + column * 16.5:.1f}" y="{54 + row * 16.5:.1f}" width="15" height="15" '
+                f'fill="#1b4965" fill-opacity="{energy:.2f}"/>'
+            )
+    for layer, size in enumerate((92, 68, 46, 26)):
+        parts.append(
+            f'<rect x="{402 + layer * 34}" y="{104 - size / 2:g}" width="20" height="{size}" rx="3" '
+            f'fill="#b7791f" fill-opacity="{0.45 + 0.15 * layer:.2f}"/>'
+        )
+    for index, (tag, share) in enumerate([("guitar", 0.9), ("slow", 0.7), ("female", 0.25), ("techno", 0.06)]):
+        y = 62 + index * 25
+        parts.append(text(634, y + 13, tag, 14, INK, "end"))
+        parts.append(f'<rect x="642" y="{y}" width="{76 * share:g}" height="16" rx="2" fill="#2f855a"/>')
+    return svg(760, 206, "From three seconds of audio to tag probabilities", *parts)
+
+
+def label_types() -> str:
+    """One clip, labelled in the two ways there are."""
+    parts = []
+    one = ("One label: classes exclude each other", ["rock", "classical", "techno", "indian"], [0, 1, 0, 0])
+    many = ("Many labels: each tag is its own question", ["strings", "slow", "vocal", "techno"], [1, 1, 0, 0])
+    panels = [(16, *one, "softmax"), (392, *many, "sigmoid")]
+    for x, title, names, values, output in panels:
+        parts += [box(x, 12, 352, 188), text(x + 176, 40, title, 16)]
+        for index, (name, value) in enumerate(zip(names, values, strict=True)):
+            y = 62 + index * 26
+            parts.append(text(x + 150, y + 14, name, 15, INK, "end"))
+            fill = "#1b4965" if value else "#ffffff"
+            shape = (
+                f'<circle cx="{x + 176}" cy="{y + 9}" r="9"'
+                if output == "softmax"
+                else f'<rect x="{x + 167}" y="{y}" width="18" height="18" rx="3"'
+            )
+            parts += [
+                f'{shape} fill="{fill}" stroke="#1b4965"/>',
+                text(x + 200, y + 14, str(value), 15, MUTED, "start"),
+            ]
+        parts.append(text(x + 176, 186, f"last layer: {output}", 15, MUTED))
+    return svg(760, 212, "Single-label and multi-label classification", *parts)
+
+
+FIGURES = {"pipeline.svg": pipeline, "label_types.svg": label_types}
+
+if __name__ == "__main__":
+    IMAGES.mkdir(exist_ok=True)
+    for name, draw in FIGURES.items():
+        (IMAGES / name).write_text(draw(), encoding="utf-8")
+        print(f"drawn: book/images/{name}")
