@@ -18,6 +18,7 @@ import torch
 
 from mclass.datasets import Chunks, MusicDataset
 from mclass.errors import AudioError, ModelError
+from mclass.memory import keep_freed_memory
 from mclass.models import WaveformModel
 
 
@@ -129,7 +130,7 @@ def predict_chunks(
 
         clips = tqdm(clips, total=len(chunks), unit="clip", desc="predict")
     scores, owners = [], []
-    with evaluating(model):
+    with evaluating(model), keep_freed_memory():
         for first, group in _groups(clips, batch_size):
             scores.append(chunk_probabilities(model, torch.cat(group), batch_size).cpu())
             owners += [first + i for i, clip in enumerate(group) for _ in range(len(clip))]
@@ -189,7 +190,7 @@ def tag(
     if len(waveform) < model.num_samples:
         waveform = torch.nn.functional.pad(waveform, (0, model.num_samples - len(waveform)))
     chunks = waveform.unfold(0, model.num_samples, hop)
-    with evaluating(model):
+    with evaluating(model), keep_freed_memory():
         taggram = chunk_probabilities(model, chunks).cpu().numpy()
     times = np.arange(len(taggram)) * hop / model.sample_rate
     return TagResult(list(model.tags), taggram.mean(axis=0), taggram, times)

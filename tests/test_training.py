@@ -16,7 +16,7 @@ import pytest
 import torch
 from tones import Tones, small
 
-from mclass import inference, metrics, models, training
+from mclass import inference, memory, metrics, models, training
 from mclass.datasets import Chunks, EpochSampler, RandomCrops
 from mclass.errors import DatasetError, ModelError
 from mclass.training.quiet import quiet
@@ -245,7 +245,7 @@ def test_bf16_is_close():
 
 def test_keeping_memory_changes_no_result(monkeypatch):
     a, _ = run(model=small(), epochs=1)
-    monkeypatch.setattr(training.memory, "_glibc", lambda: None)  # as on macOS and Windows
+    monkeypatch.setattr(memory, "_glibc", lambda: None)  # as on macOS and Windows
     b, _ = run(model=small(), epochs=1)
     assert torch.equal(weights(a), weights(b))
     monkeypatch.undo()
@@ -254,10 +254,15 @@ def test_keeping_memory_changes_no_result(monkeypatch):
         calls: ClassVar[list] = []
         mallopt = malloc_trim = lambda self, *args: self.calls.append(args)
 
-    monkeypatch.setattr(training.memory, "_glibc", Recorder)
+    monkeypatch.setattr(memory, "_glibc", Recorder)
     with pytest.raises(RuntimeError), training.keep_freed_memory():
         raise RuntimeError
-    assert Recorder.calls == [(-3, 1 << 30), (-1, (1 << 31) - 1), (-3, 1 << 17), (-1, 1 << 17), (0,)]
+    keep, give_back = [(-3, 1 << 30), (-1, (1 << 31) - 1)], [(-3, 1 << 25), (-1, 1 << 26), (0,)]
+    assert Recorder.calls == keep + give_back
+    Recorder.calls.clear()
+    with training.keep_freed_memory(), training.keep_freed_memory():
+        pass
+    assert Recorder.calls == keep + keep + give_back
 
 
 def test_resume_refuses_another_run(tmp_path):

@@ -7,8 +7,8 @@
 Taught in: 04_supervised.
 """
 
+from mclass.memory import keep_freed_memory
 from mclass.training.fit import Run, fit
-from mclass.training.memory import keep_freed_memory
 from mclass.training.tagging import Tagging
 
 __all__ = ["Run", "Tagging", "fit", "keep_freed_memory"]

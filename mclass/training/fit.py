@@ -25,8 +25,8 @@ from mclass import metrics, models
 from mclass.datasets import Chunks, EpochSampler, MusicDataset, RandomCrops
 from mclass.errors import DatasetError, ModelError, unknown_name
 from mclass.inference import check_sample_rate
+from mclass.memory import keep_freed_memory
 from mclass.training.callbacks import Bar, Keeper, TensorBoard
-from mclass.training.memory import keep_freed_memory
 from mclass.training.quiet import quiet
 from mclass.training.tagging import Tagging
 
