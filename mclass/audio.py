@@ -135,6 +135,9 @@ def read(
     (torch.Size([16000]), True)
     """
     _check_rate("sample_rate", sample_rate)
+    for name, value in (("start", start), ("num_samples", num_samples)):
+        if value is not None and not isinstance(value, int | np.integer):
+            raise AudioError(f"{name} is a whole number of samples, got {value!r} (seconds? multiply by the rate)")
     with _open(path) as file:
         total = target_length(file.frames, file.samplerate, sample_rate)
         if num_samples is None:
@@ -343,6 +346,7 @@ def _read_mono(path: str | os.PathLike, file: soundfile.SoundFile, first: int, c
     mono = np.empty(preroll + count, np.float32)
     # soundfile seeks after every read, and a seek makes an mp3 decoder forget stored bits: read mp3 in one go.
     size = mono.size if file.format == "MP3" else _BLOCK
+    weights = np.full(file.channels, 1 / file.channels, np.float32)  # block @ weights is 7 × mean(axis=1)
     done = 0
     try:
         file.seek(first - preroll)
@@ -350,7 +354,7 @@ def _read_mono(path: str | os.PathLike, file: soundfile.SoundFile, first: int, c
             block = file.read(min(size, mono.size - done), dtype="float32", always_2d=True)
             if not len(block):
                 break
-            mono[done : done + len(block)] = block.mean(axis=1) if block.shape[1] > 1 else block[:, 0]
+            mono[done : done + len(block)] = block @ weights
             done += len(block)
     except soundfile.LibsndfileError:
         pass

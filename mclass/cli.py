@@ -109,7 +109,7 @@ def _add_train(commands: Any) -> None:
         help="what parts may not share (artist)",
     )
     train.add_argument("--model", default="cnn_2d", help="see `mclass models` (cnn_2d)")
-    train.add_argument("--epochs", type=_positive(int), default=40, help="(40)")
+    train.add_argument("--epochs", type=_positive(int), default=30, help="(30)")
     train.add_argument("--batch-size", type=_positive(int), default=16, help="crops per step (16)")
     train.add_argument("--optimizer", default="adam", help="adam, nadam or sgd (adam)")
     train.add_argument("--learning-rate", type=_positive(float), default=1e-3, help="(0.001)")

@@ -162,6 +162,12 @@ def test_a_part_outside_the_file(tmp_path, part):
         audio.read(tmp_path / "a.wav", 16_000, *part)
 
 
+def test_seconds_are_not_samples(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
+    with pytest.raises(AudioError, match=r"start is a whole number of samples, got 0\.5"):
+        audio.read(tmp_path / "a.wav", 16_000, start=0.5)
+
+
 @pytest.mark.parametrize("rate", [0, -16_000, 16_000.5, "16000", None, 10**9, True])
 def test_bad_rates(tmp_path, rate):
     soundfile.write(tmp_path / "a.wav", np.zeros(10), 16_000)

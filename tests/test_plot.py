@@ -8,7 +8,7 @@ import torch
 
 matplotlib.use("agg")
 
-from mclass import plot, tags  # noqa: E402
+from mclass import plot, tags
 
 
 @pytest.fixture(autouse=True)
