@@ -1,0 +1,202 @@
+"""The data set object: which tracks, how they are cut, and where they are kept."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+import joblib
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from mclass.datasets import cache
+from mclass.datasets.base import MusicDataset, Subset, split_by_group
+from mclass.datasets.etude.annotation import annotate, listen
+from mclass.datasets.etude.composer import TRACKS_PER_ARTIST, VERSION, Score, compose
+from mclass.datasets.etude.production import produce
+from mclass.datasets.etude.renderer import SAMPLE_RATE
+from mclass.errors import unknown_name
+from mclass.profile import scale
+from mclass.tags import MAGNATAGATUNE
+
+_POOL = 10_000_000  # first track of the unlabelled pool, beyond any labelled one
+_FEW = 64  # up to so many tracks, starting workers costs more than it saves
+
+
+class Etude(MusicDataset):
+    """Composed music with known tags, rendered once and memory-mapped.
+
+    Parameters
+    ----------
+    num_tracks : int, optional
+        By profile if not given: 48 (smoke), 800 (cpu), 4,000 (gpu).
+    clips_per_track : int
+        Consecutive clips cut from each track.
+    clip_seconds : float, optional
+        10 s by default; 29 s, as in MagnaTagATune, in the gpu profile.
+    seed : int
+        Another seed, another collection.
+    first_track : int
+        Where in the endless collection to begin.
+    workers : int
+        Processes that render; -1 for one per core.
+
+    Attributes
+    ----------
+    labels : np.ndarray, shape (n, 50), uint8
+        The weak annotation of a simulated tagging game: the default, and what a model is trained on.
+    oracle : np.ndarray, shape (n, 50), uint8
+        What was composed.
+    styles : np.ndarray, shape (n,), str
+        The style each clip was composed in.
+
+    Raises
+    ------
+    ValueError
+        If a size is not positive.
+    CacheError
+        If the cache folder is full or cannot be written.
+
+    Notes
+    -----
+    Traps are built in, as in real collections: clips of one track are near-duplicates, an artist's recordings
+    share their sound, labels are missing more often than wrong. ``(VERSION, seed, track)`` fixes the score.
+
+    Examples
+    --------
+    >>> etude = Etude(num_tracks=12, clips_per_track=2, clip_seconds=4)
+    >>> etude
+    Etude('etude': 24 clips, 12 tracks, 3 artists, 50 tags, 16000 Hz)
+    >>> etude.waveform(0, start=16_000, num_samples=8_000).shape
+    torch.Size([8000])
+    """
+
+    name = "etude"
+    sample_rate = SAMPLE_RATE
+
+    def __init__(
+        self,
+        num_tracks: int | None = None,
+        clips_per_track: int = 3,
+        clip_seconds: float | None = None,
+        seed: int = 0,
+        first_track: int = 0,
+        workers: int = -1,
+    ):
+        num_tracks = scale(smoke=48, cpu=800, gpu=4000) if num_tracks is None else num_tracks
+        clip_seconds = scale(smoke=10.0, cpu=10.0, gpu=29.0) if clip_seconds is None else clip_seconds
+        for option, value in {
+            "num_tracks": num_tracks,
+            "clips_per_track": clips_per_track,
+            "clip_seconds": clip_seconds,
+        }.items():
+            if not value > 0:
+                raise ValueError(f"Etude: {option} must be positive, got {value!r}")
+        self.num_tracks, self.clips_per_track, self.clip_seconds = num_tracks, clips_per_track, float(clip_seconds)
+        self.seed, self.first_track = seed, first_track
+        self.clip_samples = round(clip_seconds * SAMPLE_RATE)
+        self.tags = list(MAGNATAGATUNE)
+
+        num_clips = num_tracks * clips_per_track
+        name = f"etude/{seed}-{first_track}-{num_tracks}x{clips_per_track}x{self.clip_samples}-{_recipe()}"
+        num_bytes = num_clips * (2 * self.clip_samples + 200)
+        self.folder = cache.build_once(name, lambda folder: self._build(folder, workers), num_bytes)
+        self._waveforms = cache.open_waveforms(self.folder / "waveforms.i16", (num_clips, self.clip_samples))
+        with np.load(self.folder / "labels.npz", allow_pickle=False) as arrays:
+            self.labels, self.oracle, self.styles = arrays["weak"], arrays["oracle"], arrays["styles"]
+        tracks = first_track + np.arange(num_tracks)
+        self.track_ids = np.repeat(tracks, clips_per_track)
+        self.artist_ids = self.track_ids // TRACKS_PER_ARTIST
+
+    def num_samples(self, index: int) -> int:
+        return self.clip_samples
+
+    def waveform(self, index: int, start: int = 0, num_samples: int | None = None) -> torch.Tensor:
+        start, num_samples = self.check_range(index, start, num_samples)
+        samples = self._waveforms[index, start : start + num_samples]
+        return torch.from_numpy(samples.astype(np.float32) / 32768)
+
+    def describe(self, index: int) -> str:
+        clip = index % self.clips_per_track
+        return f"etude track {self.track_ids[index]}, clip {clip} ({self.styles[index]})"
+
+    def score(self, index: int) -> Score:
+        """The score that clip `index` was cut from, composed again."""
+        return compose(self.seed, int(self.track_ids[index]), self.clips_per_track * self.clip_seconds)
+
+    def splits(self, by: str = "artist", seed: int = 0) -> tuple[Subset, Subset, Subset]:
+        """Training (70 %), validation (10 %) and test (20 %) views that share no `by`.
+
+        Parameters
+        ----------
+        by : {"artist", "track", "clip"}
+            Only ``"artist"`` is honest. The other two leak: clips of a track are near-duplicates, and an artist
+            sounds alike on every track.
+        seed : int
+
+        Examples
+        --------
+        >>> train, valid, test = Etude(num_tracks=12, clips_per_track=2, clip_seconds=4).splits()
+        >>> set(train.artist_ids) & set(test.artist_ids)
+        set()
+        """
+        groups = {"artist": self.artist_ids, "track": self.track_ids, "clip": np.arange(len(self))}
+        if by not in groups:
+            raise ValueError(unknown_name("split", by, groups))
+        train, valid, test = split_by_group(groups[by], (0.7, 0.1, 0.2), seed)
+        return self.subset(train), self.subset(valid), self.subset(test)
+
+    def unlabelled(self, num_tracks: int) -> Etude:
+        """A pool of other tracks by other artists, for semi- and self-supervised learning.
+
+        It has labels too, so that what a method made of it can be checked; a method that is to learn without
+        them must not look.
+        """
+        return Etude(num_tracks, self.clips_per_track, self.clip_seconds, self.seed, first_track=_POOL)
+
+    def _build(self, folder: Path, workers: int) -> None:
+        """Compose, render and annotate every track; memory use does not depend on how many there are."""
+        num_clips = self.num_tracks * self.clips_per_track
+        waveforms = folder / "waveforms.i16"
+        with waveforms.open("wb") as file:
+            file.truncate(num_clips * self.clip_samples * 2)
+        weak = np.empty((num_clips, len(self.tags)), dtype=np.uint8)
+        oracle, styles = np.empty_like(weak), np.empty(num_clips, dtype="U20")
+        run = joblib.Parallel(1 if self.num_tracks <= _FEW else workers, return_as="generator", batch_size="auto")
+        made = run(
+            joblib.delayed(_make_track)(
+                waveforms, number, self.seed, self.first_track + number, self.clips_per_track, self.clip_samples
+            )
+            for number in range(self.num_tracks)
+        )
+        progress = tqdm(made, "Etude: composing and rendering", self.num_tracks, unit="track")
+        for number, (style, truth, labels) in enumerate(progress):
+            rows = slice(number * self.clips_per_track, (number + 1) * self.clips_per_track)
+            styles[rows], oracle[rows], weak[rows] = style, truth, labels
+        np.savez(folder / "labels.npz", weak=weak, oracle=oracle, styles=styles)
+
+
+def _make_track(
+    waveforms: Path, number: int, seed: int, track: int, clips: int, clip_samples: int
+) -> tuple[str, np.ndarray, np.ndarray]:
+    """Make one track, write its clips to their place in the file and return style, oracle and weak labels."""
+    seconds = clip_samples / SAMPLE_RATE
+    score = compose(seed, track, clips * seconds)
+    samples = np.round(produce(score)[: clips * clip_samples] * 32767).astype("<i2")
+    with waveforms.open("rb+") as file:
+        file.seek(number * samples.nbytes)
+        file.write(samples.tobytes())
+    truths = [listen(score, clip * seconds, seconds) for clip in range(clips)]
+    return score.style_name, np.array([truth.present for truth in truths]), annotate(seed, track, truths)
+
+
+@lru_cache(maxsize=1)
+def _recipe() -> str:
+    """A short digest of all that shapes the sound: this package's code and the versions of what renders it."""
+    digest = hashlib.sha256(f"{VERSION} {version('symusic')} {version('pretty_midi')}".encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:10]
