@@ -346,7 +346,7 @@ def _read_mono(path: str | os.PathLike, file: soundfile.SoundFile, first: int, c
     mono = np.empty(preroll + count, np.float32)
     # soundfile seeks after every read, and a seek makes an mp3 decoder forget stored bits: read mp3 in one go.
     size = mono.size if file.format == "MP3" else _BLOCK
-    weights = np.full(file.channels, 1 / file.channels, np.float32)  # block @ weights is 7 × mean(axis=1)
+    weights = np.full(file.channels, 1 / file.channels, np.float32)  # much faster than mean(axis=1)
     done = 0
     try:
         file.seek(first - preroll)
