@@ -19,6 +19,7 @@ from tones import Tones, small
 from mclass import inference, memory, metrics, models, training
 from mclass.datasets import Chunks, EpochSampler, RandomCrops
 from mclass.errors import DatasetError, ModelError
+from mclass.training.callbacks import Keeper
 from mclass.training.quiet import quiet
 
 TRAIN, VALID = Tones(24), Tones(9, seed=1)
@@ -42,6 +43,19 @@ def weights(task):
     return torch.cat([value.flatten().double() for value in task.model.state_dict().values()])
 
 
+def best_of(history, score):
+    return history.sort_values([score, "valid_loss"], ascending=[False, True]).index[0]
+
+
+def test_among_equal_scores_the_lower_loss_is_best(tmp_path):
+    keeper = Keeper(tmp_path, {}, monitor="valid_accuracy", seed=0, patience=2)
+    for score, loss in [(0.4, 0.9), (0.5, 0.8), (0.5, 0.6), (0.5, 0.7), (0.3, 0.1)]:
+        keeper.rows.append({"valid_accuracy": score, "valid_loss": loss})
+        assert not keeper.out_of_patience or len(keeper.rows) == 5
+    assert keeper.best_epoch == 2
+    assert keeper.out_of_patience
+
+
 def test_it_learns_and_keeps_the_best(tmp_path):
     task, result = run(epochs=6, folder=tmp_path)
     history = result.history
@@ -50,7 +64,7 @@ def test_it_learns_and_keeps_the_best(tmp_path):
     ]
     assert history.epoch.tolist() == list(range(6))
     assert history.train_loss.iloc[-1] < 0.8 * history.train_loss.iloc[0]
-    assert result.best_epoch == history.valid_roc_auc.argmax()
+    assert result.best_epoch == best_of(history, "valid_roc_auc")
     assert history.valid_roc_auc.max() > 0.9
     # What is logged is what inference and the metrics say of the weights that were kept.
     scores = inference.predict(task.model, VALID)
@@ -71,7 +85,7 @@ def test_single_label_uses_accuracy():
     task = training.Tagging(small(), learning_rate=0.01, multilabel=False, optimizer="nadam")
     task, result = run(train=train, valid=valid, task=task, epochs=5)
     assert result.history.valid_accuracy.max() > 0.7
-    assert result.best_epoch == result.history.valid_accuracy.argmax()
+    assert result.best_epoch == best_of(result.history, "valid_accuracy")
     scores = inference.predict(task.model, valid)
     np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-5)
     best = result.history.iloc[result.best_epoch]

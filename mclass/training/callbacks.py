@@ -57,8 +57,8 @@ class Keeper(lightning.Callback):
 
     @property
     def best_epoch(self) -> int:
-        """First epoch with the highest score."""
-        return int(np.argmax([row[self.monitor] for row in self.rows]))
+        """Epoch with the highest score; among equals, with the lowest validation loss."""
+        return max(range(len(self.rows)), key=lambda e: (self.rows[e][self.monitor], -self.rows[e]["valid_loss"]))
 
     @property
     def out_of_patience(self) -> bool:

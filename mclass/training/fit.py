@@ -76,7 +76,8 @@ def fit(
     Parameters
     ----------
     task : Tagging
-        Its model ends with the weights of the best epoch: highest ROC-AUC, or accuracy if single-label.
+        Its model ends with the weights of the best epoch: highest ROC-AUC, or accuracy if single-label; among
+        equals the lowest validation loss.
     train, valid : MusicDataset
     epochs : int
     batch_size : int
