@@ -46,8 +46,9 @@ def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
         copy_asset(str(source), str(destination if source.is_dir() else destination.parent))
 
 
-def set_mathjax_path(app: Sphinx, config: Config) -> None:
+def configure(app: Sphinx, config: Config) -> None:
     config.mathjax_path = f"{MATHJAX_TARGET}/{MATHJAX_FILES[0]}"
+    config.html_static_path = [*config.html_static_path, str(Path(__file__).parent / "static")]
 
 
 def drop_thebe(app: Sphinx) -> None:
@@ -60,6 +61,7 @@ def drop_thebe(app: Sphinx) -> None:
 def setup(app: Sphinx) -> dict:
     mathjax_folder()  # fail now, not after the notebooks have run
     drop_thebe(app)
-    app.connect("config-inited", set_mathjax_path)
+    app.connect("config-inited", configure)
+    app.add_css_file("book.css")
     app.connect("build-finished", copy_mathjax)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

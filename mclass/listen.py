@@ -119,11 +119,11 @@ def player(waveform, sample_rate: int, label: str = "", format: str = "mp3", nor
     seconds = samples.size / sample_rate
     source = f"data:{FORMATS[format][2]};base64,{base64.b64encode(data).decode()}"
     name = html.escape(label or "audio clip")
-    caption = f'<figcaption style="margin:0 0 .2em">{html.escape(label)}</figcaption>' if label else ""
+    caption = f'<div style="margin-bottom:.15em">{html.escape(label)}</div>' if label else ""
     markup = (
-        f'<figure style="margin:.4em 0;min-width:0">{caption}'
+        f'<div style="margin:.4em 0;min-width:0;color:inherit">{caption}'
         f'<audio controls preload="metadata" aria-label="{name}, {seconds:.1f} s" src="{source}" '
-        'style="width:100%;max-width:22em;height:2.4em"></audio></figure>'
+        'style="width:100%;max-width:22em;height:2.4em"></audio></div>'
     )
     return Player(markup, data)
 
@@ -150,16 +150,16 @@ def players(
     >>> players([("quiet", 0.1 * tone), ("loud", 5 * tone)], 16_000)._repr_html_().count("<audio")
     2
     """
-    figures = []
+    shown = []
     for label, waveform in clips:
         try:
-            figures.append(player(waveform, sample_rate, label, format, normalize)._repr_html_())
+            shown.append(player(waveform, sample_rate, label, format, normalize)._repr_html_())
         except AudioError as error:
-            raise AudioError(f"clip {len(figures)} ({label!r}): {error}") from None
-    if not figures:
+            raise AudioError(f"clip {len(shown)} ({label!r}): {error}") from None
+    if not shown:
         raise AudioError("there are no clips to play; give a list of (label, waveform) pairs")
     columns = "repeat(auto-fill,minmax(min(16em,100%),1fr))"
-    grid = f'<div style="display:grid;grid-template-columns:{columns};gap:.2em 1.2em">{"".join(figures)}</div>'
+    grid = f'<div style="display:grid;grid-template-columns:{columns};gap:.2em 1.2em">{"".join(shown)}</div>'
     return Player(grid)
 
 

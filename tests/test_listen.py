@@ -74,7 +74,7 @@ def test_labels_are_escaped_and_spoken():
     shown = listen.players([(label, tone(0.2)), ("plain", tone(0.2))], RATE)
     page = BeautifulSoup(shown._repr_html_(), "html.parser")
     assert page.find("script") is None
-    assert page.find("figcaption").text == label
+    assert page.find("audio").parent.find("div").text == label
     assert page.find("audio")["aria-label"] == f"{label}, 0.2 s"
     assert len(page.find_all("audio")) == 2
 
