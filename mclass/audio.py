@@ -206,6 +206,12 @@ def save(path: str | os.PathLike, waveform: torch.Tensor | np.ndarray, sample_ra
     AudioError
         If the waveform is empty, not one-dimensional or not finite, the suffix is unknown, the format does not
         know the rate (opus: 8, 12, 16, 24 or 48 kHz), or the folder cannot be written.
+
+    Examples
+    --------
+    >>> save("tone.xyz", torch.zeros(100), sample_rate=16_000)
+    Traceback (most recent call last):
+    mclass.errors.AudioError: tone.xyz: cannot write .xyz; use .wav, .flac, .ogg, .opus, .mp3
     """
     path = Path(path).expanduser()
     _check_rate("sample_rate", sample_rate)

@@ -273,7 +273,6 @@ def _evaluate(folder: Path, model: Any, test: Any) -> dict:
     temporary = folder / ".confusion.png"
     figure.savefig(temporary, dpi=150, format="png")
     os.replace(temporary, folder / "confusion.png")
-    plot.close(figure)
     print(
         f"test: accuracy {result['accuracy']:.3f} on {len(test)} clips "
         f"(always the most frequent label: {result['always_the_most_frequent']:.3f})"

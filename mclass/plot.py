@@ -1,5 +1,8 @@
 """Matplotlib figures of the course. Each function returns a `matplotlib.figure.Figure`.
 
+A notebook shows the figure where it is the last value of a cell, or with ``display(figure)``; a script saves it
+with ``figure.savefig(path)``.
+
 Colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart; maps of numbers go from
 white to dark blue, readable in greyscale, too. Backgrounds are white: text stays readable on a page in dark mode.
 
@@ -109,6 +112,13 @@ def tag_bars(table: Any, metric: str = "roc_auc") -> Any:
     table : pandas.DataFrame
         `mclass.metrics.tagwise`: columns ``tag`` and `metric`. Tags without a value are left out and counted.
     metric : {"roc_auc", "pr_auc"}
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"tag": ["harp", "slow"], "roc_auc": [0.9, 0.7]})
+    >>> [label.get_text() for label in tag_bars(table).axes[0].get_yticklabels()]
+    ['slow', 'harp']
     """
     if metric not in table:
         raise ValueError(f"the table has no column {metric!r}; it has {', '.join(table.columns)}")
@@ -146,6 +156,12 @@ def spectrogram(logmel: np.ndarray | torch.Tensor, sample_rate: int, hop_length:
         In Hz.
     hop_length : int
         Samples between frames.
+
+    Examples
+    --------
+    >>> figure = spectrogram(np.zeros((96, 188)), sample_rate=16_000, hop_length=256)
+    >>> [axes.get_ylabel() for axes in figure.axes]
+    ['mel band', 'level (dB)']
     """
     logmel = _array(logmel)
     logmel = logmel.reshape(logmel.shape[-2:]) if logmel.size == np.prod(logmel.shape[-2:]) else logmel
@@ -172,6 +188,12 @@ def cooccurrence(labels: np.ndarray, tags: Sequence[str]) -> Any:
     labels : array, shape (n, num_tags)
         Multi-hot.
     tags : sequence of str
+
+    Examples
+    --------
+    >>> figure = cooccurrence(np.array([[1, 1], [1, 0]]), ["vocal", "male"])
+    >>> figure.axes[0].get_xlabel()
+    '… also have this tag'
     """
     labels = _array(labels).astype(np.int64)
     if labels.ndim != 2 or labels.shape[1] != len(tags):
@@ -204,6 +226,13 @@ def taggram(scores: np.ndarray, tags: Sequence[str], seconds_per_chunk: float, t
         Distance between the starts of chunks.
     top : int
         How many tags, by their mean score.
+
+    Examples
+    --------
+    >>> scores = np.random.default_rng(0).random((10, 3))
+    >>> figure = taggram(scores, ["slow", "harp", "quiet"], seconds_per_chunk=3.0)
+    >>> figure.axes[0].get_xlabel()
+    'time (s)'
     """
     scores = _array(scores)
     if scores.ndim != 2 or scores.shape[1] != len(tags):
@@ -226,17 +255,14 @@ def taggram(scores: np.ndarray, tags: Sequence[str], seconds_per_chunk: float, t
     return figure
 
 
-def close(figure: Any) -> None:
-    """Forget a figure that has been saved, so that many do not fill the memory."""
-    import matplotlib.pyplot as plt
-
-    plt.close(figure)
-
-
 def _figure(width: float, height: float, columns: int = 1) -> tuple:
-    import matplotlib.pyplot as plt
+    # pyplot is imported for what it sets up in a notebook, but does not own the figure: it would show it twice,
+    # once as the value of the cell and once at its end, and keep it in memory.
+    import matplotlib.pyplot  # noqa: F401
+    from matplotlib.figure import Figure
 
-    figure, axes = plt.subplots(1, columns, figsize=(width, height), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    axes = figure.subplots(1, columns)
     for one in np.atleast_1d(axes):
         one.spines[["top", "right"]].set_visible(False)
     return figure, axes

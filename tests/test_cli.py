@@ -198,3 +198,12 @@ def test_help_starts_without_torch():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.endswith("False\n")
     assert "--pattern" in result.stdout
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_train_on_etude(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MCLASS_PROFILE", "smoke")
+    options = ["--dataset", "etude", "--model", "cnn_1d", "--epochs", "1", "--out", str(tmp_path / "run")]
+    assert cli.main(["train", *options]) == 0
+    assert "macro ROC-AUC" in capsys.readouterr().out
+    assert len(pd.read_csv(tmp_path / "run" / "test_scores.csv").columns) == 52

@@ -11,14 +11,6 @@ matplotlib.use("agg")
 from mclass import plot, tags
 
 
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    import matplotlib.pyplot as plt
-
-    plt.close("all")
-
-
 def test_confusion_matrix_writes_counts_where_they_belong():
     matrix = np.array([[8, 2, 0], [1, 9, 0], [0, 0, 0]])
     axes = plot.confusion_matrix(matrix, ["a", "b", "c"]).axes[0]
@@ -85,3 +77,11 @@ def test_taggram_shows_the_strongest_tags_first():
 
 def test_every_tag_has_a_colour():
     assert {tags.notion(tag) for tag in tags.MAGNATAGATUNE} == set(plot.NOTION_COLOURS)
+
+
+def test_figures_are_not_kept_in_memory():
+    import matplotlib.pyplot as plt
+
+    before = plt.get_fignums()
+    plot.confusion_matrix(np.eye(2), ["a", "b"])
+    assert plt.get_fignums() == before
