@@ -256,13 +256,11 @@ def taggram(scores: np.ndarray, tags: Sequence[str], seconds_per_chunk: float, t
 
 
 def _figure(width: float, height: float, columns: int = 1) -> tuple:
-    # pyplot is imported for what it sets up in a notebook, but does not own the figure: it would show it twice,
-    # once as the value of the cell and once at its end, and keep it in memory.
-    import matplotlib.pyplot  # noqa: F401
-    from matplotlib.figure import Figure
+    import matplotlib.pyplot as plt
 
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    axes = figure.subplots(1, columns)
+    figure, axes = plt.subplots(1, columns, figsize=(width, height), layout="constrained", facecolor="white")
+    # Else a notebook shows it twice, as the value of the cell and at its end, and pyplot keeps it in memory.
+    plt.close(figure)
     for one in np.atleast_1d(axes):
         one.spines[["top", "right"]].set_visible(False)
     return figure, axes
