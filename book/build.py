@@ -62,7 +62,8 @@ def check_kernel() -> None:
     found = KernelManager(kernel_name="python3").format_kernel_cmd()[0]
     if Path(found) != Path(sys.executable):
         sys.exit(
-            f"The kernel 'python3' would run {found}, not {sys.executable}. Run `make install` and try again."
+            f"The kernel 'python3' would run {found}, not {sys.executable}.\n"
+            "Another kernel of that name hides ours: `jupyter kernelspec list` says where (is JUPYTER_PATH set?)."
         )
 
 

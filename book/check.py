@@ -29,10 +29,15 @@ ROOT = Path(__file__).resolve().parents[1]
 MAX_BYTES = 2_000_000  # of one page's HTML, players and figures inside included
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 MAC_BROWSER = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
-ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --autoplay-policy=no-user-gesture-required"
-).split()
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 # Runs in the page: waits until fonts, formulas, images and players are there, and reports them.
 LOOK = """async () => {
@@ -235,7 +240,9 @@ def main() -> int:
         return 2
     browser_path = find_browser()
     if not browser_path:
-        print("No Chromium found: install chromium or Google Chrome, or set CHROMIUM to its path.", file=sys.stderr)
+        print(
+            "No Chromium found: install chromium or Google Chrome, or set CHROMIUM to its path.", file=sys.stderr
+        )
         return 2
     pages = check_site(folder, browser_path)
     print(f"{'page':<44}{'kB':>7}{'formulas':>10}{'images':>8}{'players':>9}  verdict")
