@@ -30,7 +30,7 @@ def script(name: str):
     return module
 
 
-address, build, figures = script("address"), script("build"), script("figures")
+address, build, clean, figures = map(script, ("address", "build", "clean", "figures"))
 
 
 def tracked() -> list[Path]:
@@ -63,23 +63,46 @@ def test_notebook_starts_with_the_setup_cell(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_stores_only_outputs_that_are_compared(path):
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
-    for cell in notebook["cells"]:
+def test_notebook_is_stored_clean(path):
+    text = path.read_text(encoding="utf-8")
+    assert clean.cleaned(text) == text, "run `python book/clean.py`"
+    for cell in json.loads(text)["cells"]:
         source = "".join(cell["source"])
         for output in cell.get("outputs", []):
             assert output["output_type"] != "error", source
-            assert "NBVAL_CHECK_OUTPUT" in source, f"clear the output of:\n{source}"
             assert set(output.get("data", {"text/plain": ""})) == {"text/plain"}, source
+        if cell["cell_type"] == "code" and clean.COMPARED in source:
+            assert cell["outputs"], f"nbval has nothing to compare with; run the cell and save:\n{source}"
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_compared_cells_store_what_they_are_compared_with(path):
-    # Without a stored output nbval compares nothing, silently.
-    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-        if "NBVAL_CHECK_OUTPUT" in "".join(cell["source"]) and cell["cell_type"] == "code":
-            assert cell["outputs"], "".join(cell["source"])
+def test_cleaning_keeps_what_is_compared_and_nothing_else():
+    figure = {"output_type": "display_data", "data": {"image/png": "AAAA"}, "metadata": {}}
+    number = {
+        "output_type": "execute_result",
+        "data": {"text/plain": ["2"]},
+        "execution_count": 9,
+        "metadata": {"x": 1},
+    }
+    cells = [
+        {"cell_type": "code", "source": ["plot()"], "outputs": [figure], "metadata": {"tags": ["a"]}},
+        {
+            "cell_type": "code",
+            "source": [f"# {clean.COMPARED}"],
+            "outputs": [number],
+            "metadata": {"scrolled": True},
+        },
+        {"cell_type": "markdown", "source": ["text"], "metadata": {}},
+    ]
+    metadata = {"kernelspec": {"name": ".venv"}, "widgets": {}}
+    once = clean.cleaned(json.dumps({"cells": cells, "metadata": metadata}))
+    plot, compared, text = json.loads(once)["cells"]
+    assert (plot["outputs"], plot["execution_count"], plot["metadata"]) == ([], None, {"tags": ["a"]})
+    assert compared["outputs"] == [number | {"execution_count": 1, "metadata": {}}]
+    assert compared["execution_count"] == 1
+    assert compared["metadata"] == {}
+    assert text == cells[2]
+    assert json.loads(once)["metadata"]["kernelspec"]["name"] == "python3"
+    assert clean.cleaned(once) == once
 
 
 def test_table_of_contents_lists_every_notebook_and_only_what_exists():
