@@ -259,7 +259,7 @@ def test_options_that_do_not_fit(tmp_path, names, options, message):
     [
         ("", "no column 'path'. Found: nothing"),
         ("filename,tags\n0.wav,a\n", "Rename 'filename' to 'path'"),
-        ("path,label\n0.wav,a\n", "path, label; needed: path, tags; optional: track, artist, split. Rename 'label'"),
+        ("path,label\n0.wav,a\n", "label; needed: path, tags; optional: track, artist, split. Rename 'label'"),
         ("path,tags,artits\n0.wav,a,X\n", "'artits': did you mean 'artist'"),
         ("path,tags,tags\n0.wav,a,b\n", "two columns are named 'tags'"),
         ("path,tags\n", "no rows below its header"),
