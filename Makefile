@@ -32,10 +32,11 @@ book: install ## Execute every notebook and build the HTML book
 check: install ## Look at every page of the built book in headless Chromium, with the network cut
 	$(BIN)/python book/check.py
 
-# Each notebook stays on one of the two workers; its cells share a kernel.
+# Each notebook stays on one of two workers (its cells share a kernel), with one thread: two threads each on two
+# cores get in each other's way and take three times as long. The unit tests are faster without workers.
 test: install ## Unit tests, docstring examples, notebooks
 	$(BIN)/python -m pytest
-	MCLASS_PROFILE=smoke TQDM_DISABLE=1 $(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env \
+	MCLASS_PROFILE=smoke TQDM_DISABLE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env \
 		--nbval-cell-timeout=300 -p no:cacheprovider notebooks
 
 lab: install ## Open the notebooks in JupyterLab
