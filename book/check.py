@@ -234,7 +234,12 @@ def check_site(folder: Path, browser_path: str) -> list[Page]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "_build" / "html")
-    folder = parser.parse_args().folder
+    parser.add_argument("--find-browser", action="store_true", help="print the browser's path, or fail, and stop")
+    options = parser.parse_args()
+    folder, browser_path = options.folder, find_browser()
+    if options.find_browser:
+        print(browser_path or "no Chromium found")
+        return int(not browser_path)
     if not list_pages(folder):
         print(f"No pages in {folder}: run `make book` first.", file=sys.stderr)
         return 2
