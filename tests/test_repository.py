@@ -274,7 +274,7 @@ def test_the_cache_is_emptied_only_when_package_or_lock_change(tmp_path, monkeyp
 
     for step in ("prepare_etude", "prepare_fonts", "check_kernel"):
         monkeypatch.setattr(build, step, lambda: None)
-    monkeypatch.setattr(build, "report_times", lambda *_: None)
+    monkeypatch.setattr(build, "cache_records", lambda _: [])
     monkeypatch.setattr(build, "run_jupyter_book", run)
     build.build(tmp_path)
     build.build(tmp_path)

@@ -10,6 +10,10 @@ FEMALE = ("female", "woman", "female vocal", "female voice")
 MALE = ("male", "man", "male vocal", "male voice")
 
 
+# Programs 44 (tremolo strings), 48 (string ensemble 1) and 56 (trumpet) are left out: at the end of their loops
+# symusic 0.5 reads past the sample, so that the sound holds clicks that differ from run to run.
+
+
 @dataclass(frozen=True)
 class Instrument:
     """A sound: General MIDI programs (0-based; one is picked per artist), tags, range and level.
@@ -42,7 +46,6 @@ INSTRUMENTS = {
     "harpsichord": Instrument((6,), ("harpsichord",), 36, 86),
     "organ": Instrument((16, 17, 18), (), 40, 90, -3),
     "church organ": Instrument((19,), (), 36, 84, -3),
-    "vibraphone": Instrument((11,), (), 53, 89),
     "bells": Instrument((14, 9, 98), (), 60, 96, -4),
     "nylon guitar": Instrument((24,), ("guitar",), 40, 83),
     "steel guitar": Instrument((25,), ("guitar",), 40, 83),
@@ -56,16 +59,13 @@ INSTRUMENTS = {
     "violin": Instrument((40,), ("violin", "strings"), 55, 94),
     "fiddle": Instrument((110,), ("violin", "strings"), 55, 88),
     "cello": Instrument((42,), ("cello", "strings"), 36, 76),
-    "contrabass": Instrument((43,), ("strings",), 28, 55),
-    "string section": Instrument((48, 49), ("strings",), 36, 96),
-    "tremolo strings": Instrument((44,), ("strings",), 40, 93),
+    "viola": Instrument((41,), ("strings",), 48, 88),
+    "string section": Instrument((49,), ("strings",), 36, 96),
     "pizzicato": Instrument((45,), ("strings",), 36, 86),
     "harp": Instrument((46,), ("harp",), 31, 100),
     "brass": Instrument((61,), (), 40, 82),
     "horn": Instrument((60,), (), 41, 77),
-    "trumpet": Instrument((56,), (), 55, 84),
     "oboe": Instrument((68,), (), 58, 88),
-    "saxophone": Instrument((65, 66), (), 50, 80),
     "flute": Instrument((73,), ("flute",), 60, 96),
     "wooden flute": Instrument((75, 77), ("flute",), 58, 88),
     "recorder": Instrument((74,), ("flute",), 62, 91),

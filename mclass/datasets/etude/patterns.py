@@ -261,8 +261,11 @@ def bass(rng, section, tonic, scale, low, high, style="root") -> list[Note]:
                 if s % 4
             ]
         elif style == "walk":
-            line = [root, *(nearest(root + rng.choice((3, 5, 7, 10)), [pitch_of(d, tonic, scale) % 12 for d in range(7)])
-                            for _ in range(beats - 2)), low + (following - 1 - low) % 12]  # fmt: skip
+            steps = [pitch_of(degree, tonic, scale) % 12 for degree in range(len(scale))]
+            goal = low + (following - low) % 12
+            approach = nearest(goal + rng.choice((-2, 2)), [step for step in steps if step != following])
+            middle = [nearest(root + rng.choice((3, 5, 7, 10)), steps) for _ in range(beats - 2)]
+            line = [root, *middle, approach]
             notes += [Note(start + b, 0.9, pitch, 0.1 * (b % 2)) for b, pitch in enumerate(line[:beats])]
     return notes
 

@@ -18,6 +18,7 @@ SAMPLE_RATE = 16_000
 _QUALITY = 4  # symusic's best interpolation between samples of the soundfont
 
 
+@lru_cache(maxsize=1)
 def soundfont() -> Path:
     """Path of the soundfont.
 
@@ -36,8 +37,8 @@ def soundfont() -> Path:
     return path
 
 
-@lru_cache(maxsize=1)
 def _synthesizer() -> object:
+    """A new one for every part: what a used one plays depends on what it has played before."""
     return symusic.Synthesizer(sf_path=str(soundfont()), sample_rate=SAMPLE_RATE, quality=_QUALITY)
 
 

@@ -133,7 +133,8 @@ STYLES: dict[str, Style] = {
         ("classical",), 0.055, (58, 144), (0.25, 1.0), _MAJOR_MINOR, _CLASSICAL,
         (
             Layer(("string section",), "melody", 60, 86, 1.0, 0.9, 1, {"density": 0.45}),
-            Layer(("string section", "tremolo strings"), "pad", 50, 72, 1.0, 0.95, 0),
+            Layer(("string section",), "pad", 50, 72, 1.0, 0.95, 0),
+            Layer(("violin", "viola"), "tremolo", 60, 79, 0.3, 0.5, -4),
             Layer(("brass", "horn"), "pad", 45, 67, 0.6, 0.5, -2),
             Layer(("flute", "oboe"), "melody", 70, 93, 0.6, 0.5, -1, {"density": 0.55}),
             Layer(("pizzicato", "cello"), "bass", 36, 53, 1.0, 0.9, 0, {"style": "fifth"}),
@@ -183,7 +184,8 @@ STYLES: dict[str, Style] = {
         (
             Layer(("soprano", "soprano", "tenor"), "melody", 46, 84, 1.0, 0.9, 4, {"density": 0.35, "leaps": 0.4, "rests": 0.1}),
             Layer(("string section",), "block", 52, 72, 0.6, 0.9, -2),
-            Layer(("string section", "tremolo strings"), "pad", 50, 72, 0.7, 0.9, -2),
+            Layer(("string section",), "pad", 50, 72, 0.7, 0.9, -2),
+            Layer(("viola",), "tremolo", 52, 72, 0.3, 0.6, -4),
             Layer(("harpsichord",), "block", 50, 70, 0.25, 0.8, -4),
             Layer(("pizzicato", "cello"), "bass", 36, 53, 1.0, 0.9, -1, {"style": "fifth"}),
         ),
