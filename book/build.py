@@ -84,17 +84,20 @@ def run_jupyter_book(root: Path) -> int:
     return subprocess.run(command, cwd=root, env=environment, stdin=subprocess.DEVNULL).returncode
 
 
-def report_times(cache_folder: Path, since: float, root: Path) -> None:
-    """Print how long each notebook took, and whether it ran in this build."""
+def cache_records(folder: Path) -> list:
+    """What Jupyter's cache holds, oldest first."""
     from jupyter_cache import get_cache
 
-    newest = {}
-    for record in sorted(get_cache(cache_folder).list_cache_records(), key=lambda record: record.created):
-        newest[Path(record.uri)] = record
+    return sorted(get_cache(folder).list_cache_records(), key=lambda record: record.pk) if folder.exists() else []
+
+
+def report_times(records: list, known: set[int], root: Path) -> None:
+    """Print how long each notebook took, and whether it ran in this build."""
+    newest = {Path(record.uri): record for record in records}
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         if path in newest:
             seconds = newest[path].data.get("execution_seconds", float("nan"))
-            ran = "executed now" if newest[path].created.timestamp() >= since - 1 else "from the cache"
+            ran = "from the cache" if newest[path].pk in known else "executed now"
             print(f"  {path.name:<34}{seconds:7.1f} s  {ran}")
 
 
@@ -120,13 +123,13 @@ def build(root: Path = ROOT, force: bool = False) -> None:
     check_kernel()
     prepare_etude()
     prepare_fonts()
-    start = time.time()
+    start, known_records = time.time(), {record.pk for record in cache_records(cache)}
     if run_jupyter_book(root) != 0:
         sys.exit(
             "\nThe book was NOT built: see the first WARNING or ERROR above (a failing cell shows its traceback)."
         )
     print(f"\nBuilt in {time.time() - start:.0f} s. Notebooks:")
-    report_times(cache, start, root)
+    report_times(cache_records(cache), known_records, root)
     stamp.write_text(json.dumps(state))
     print(f"The book: {page}")
 

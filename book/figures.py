@@ -1,6 +1,6 @@
 """Draw the book's diagrams as SVG. `python book/figures.py` writes them; a test compares them with this code.
 
-Sizes are in pixels of a drawing 760 wide. Text is drawn large enough to be read on a phone.
+Sizes are in pixels of a drawing 560 wide, so that its text can be read on a phone.
 """
 
 from __future__ import annotations
@@ -54,58 +54,56 @@ def pipeline() -> str:
         ("Sigmoid", "50 probabilities", "green"),
     ]
     for index, (name, shape, fill) in enumerate(steps):
-        x = 16 + index * 186
-        parts += [box(x, 44, 154, 120, fill), text(x + 77, 30, name, 18), text(x + 77, 190, shape, 15, MUTED)]
+        x = 10 + index * 139
+        parts += [box(x, 40, 123, 112, fill), text(x + 61, 28, name, 18), text(x + 61, 174, shape, 15, MUTED)]
         if index:
-            parts.append(arrow(x - 30, 104, 28))
+            parts.append(arrow(x - 16, 96, 16))
     # Inside the boxes: a wave, a spectrogram, layers, bars.
     wave = " ".join(
-        f"{24 + t:g},{104 - 40 * math.sin(t / 4.2) * math.sin(math.pi * t / 138) * math.cos(t / 31):.1f}"
-        for t in range(0, 139, 2)
+        f"{16 + t:g},{96 - 38 * math.sin(t / 3.4) * math.sin(math.pi * t / 111) * math.cos(t / 26):.1f}"
+        for t in range(0, 112, 2)
     )
     parts.append(f'<polyline points="{wave}" fill="none" stroke="#1b4965" stroke-width="2"/>')
     for row in range(6):
-        for column in range(8):
+        for column in range(7):
             energy = 0.15 + 0.85 * abs(math.sin(1.7 * column + row * row)) * (row + 1) / 6
             parts.append(
-                f'<rect x="{212 + column * 16.5:.1f}" y="{54 + row * 16.5:.1f}" width="15" height="15" '
+                f'<rect x="{154 + column * 16}" y="{48 + row * 16.5:.1f}" width="15" height="15" '
                 f'fill="#1b4965" fill-opacity="{energy:.2f}"/>'
             )
-    for layer, size in enumerate((92, 68, 46, 26)):
+    for layer, size in enumerate((90, 66, 44, 24)):
         parts.append(
-            f'<rect x="{402 + layer * 34}" y="{104 - size / 2:g}" width="20" height="{size}" rx="3" '
+            f'<rect x="{302 + layer * 27}" y="{96 - size / 2:g}" width="17" height="{size}" rx="3" '
             f'fill="#b7791f" fill-opacity="{0.45 + 0.15 * layer:.2f}"/>'
         )
     for index, (tag, share) in enumerate([("guitar", 0.9), ("slow", 0.7), ("female", 0.25), ("techno", 0.06)]):
-        y = 62 + index * 25
-        parts.append(text(634, y + 13, tag, 14, INK, "end"))
-        parts.append(f'<rect x="642" y="{y}" width="{76 * share:g}" height="16" rx="2" fill="#2f855a"/>')
-    return svg(760, 206, "From three seconds of audio to tag probabilities", *parts)
+        y = 50 + index * 25
+        parts.append(text(484, y + 13, tag, 15, INK, "end"))
+        parts.append(f'<rect x="489" y="{y}" width="{56 * share:g}" height="16" rx="2" fill="#2f855a"/>')
+    return svg(560, 188, "From three seconds of audio to tag probabilities", *parts)
 
 
 def label_types() -> str:
     """One clip, labelled in the two ways there are."""
     parts = []
-    one = ("One label: classes exclude each other", ["rock", "classical", "techno", "indian"], [0, 1, 0, 0])
-    many = ("Many labels: each tag is its own question", ["strings", "slow", "vocal", "techno"], [1, 1, 0, 0])
-    panels = [(16, *one, "softmax"), (392, *many, "sigmoid")]
-    for x, title, names, values, output in panels:
-        parts += [box(x, 12, 352, 188), text(x + 176, 40, title, 16)]
+    one = ("One label", "classes exclude each other", ["rock", "classical", "techno", "indian"], [0, 1, 0, 0])
+    many = ("Many labels", "each tag is its own question", ["strings", "slow", "vocal", "techno"], [1, 1, 0, 0])
+    for x, (title, subtitle, names, values), output in [(10, one, "softmax"), (286, many, "sigmoid")]:
+        middle = x + 132
+        parts += [box(x, 10, 264, 212), text(middle, 38, title, 18), text(middle, 60, subtitle, 16, MUTED)]
         for index, (name, value) in enumerate(zip(names, values, strict=True)):
-            y = 62 + index * 26
-            parts.append(text(x + 150, y + 14, name, 15, INK, "end"))
+            y = 76 + index * 28
+            parts.append(text(middle - 16, y + 15, name, 17, INK, "end"))
             fill = "#1b4965" if value else "#ffffff"
             shape = (
-                f'<circle cx="{x + 176}" cy="{y + 9}" r="9"'
+                f'<circle cx="{middle + 12}" cy="{y + 9}" r="9"'
                 if output == "softmax"
-                else f'<rect x="{x + 167}" y="{y}" width="18" height="18" rx="3"'
+                else f'<rect x="{middle + 3}" y="{y}" width="18" height="18" rx="3"'
             )
-            parts += [
-                f'{shape} fill="{fill}" stroke="#1b4965"/>',
-                text(x + 200, y + 14, str(value), 15, MUTED, "start"),
-            ]
-        parts.append(text(x + 176, 186, f"last layer: {output}", 15, MUTED))
-    return svg(760, 212, "Single-label and multi-label classification", *parts)
+            parts.append(f'{shape} fill="{fill}" stroke="#1b4965"/>')
+            parts.append(text(middle + 36, y + 15, str(value), 17, MUTED, "start"))
+        parts.append(text(middle, 208, f"last layer: {output}", 16, MUTED))
+    return svg(560, 232, "Single-label and multi-label classification", *parts)
 
 
 FIGURES = {"pipeline.svg": pipeline, "label_types.svg": label_types}
