@@ -76,7 +76,7 @@ def test_a_failed_build_leaves_nothing(home):
 
 def test_a_full_disk_is_named_before_and_during_the_build(home, monkeypatch):
     during = Builder(error=OSError(errno.ENOSPC, "No space left on device"))
-    with pytest.raises(CacheError, match="0 MB are needed.*MB are free.*MCLASS_HOME"):
+    with pytest.raises(CacheError, match=r"0 MB are needed.*MB are free.*MCLASS_HOME"):
         cache.build_once("thing", during, 5000)
     assert not (home / "thing").exists()
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=3_000_000))
@@ -89,7 +89,7 @@ def test_a_full_disk_is_named_before_and_during_the_build(home, monkeypatch):
 def test_a_home_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("MCLASS_HOME", str(tmp_path / "file"))
-    with pytest.raises(CacheError, match="cannot be written.*Set MCLASS_HOME"):
+    with pytest.raises(CacheError, match=r"cannot be written.*Set MCLASS_HOME"):
         cache.build_once("thing", Builder(), 10)
 
 

@@ -51,7 +51,7 @@ def voicing(chord: Sequence[int], low: int, high: int, previous: Sequence[int] =
     """Pitches of a chord between `low` and `high`, moving as little as possible from the previous chord.
 
     >>> voicing((5, 9, 0), 55, 72, previous=voicing((0, 4, 7), 55, 72))  # C to F keeps its C
-    [57, 60, 65]
+    [60, 65, 69]
     """
     inversions = []
     for first in range(len(chord)):
