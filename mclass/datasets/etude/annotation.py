@@ -37,7 +37,7 @@ RECALL: dict[str, float] = {
     "metal": 0.805, "female voice": 0.213, "choral": 0.526,
 }  # fmt: skip
 _FALSE_ALARMS = 0.02  # a tag that is wrong is given this share of the times it is given rightly
-_AGREEMENT = 0.5  # how much of a decision is shared by all clips of a track
+_AGREEMENT = 0.7  # how much of a decision is shared by all clips of a track
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,9 @@ class Etude(MusicDataset):
     Parameters
     ----------
     num_tracks : int, optional
-        By profile if not given: 48 (smoke), 800 (cpu), 4,000 (gpu).
-    clips_per_track : int
-        Consecutive clips cut from each track.
+        By profile if not given: 48 (smoke), 480 (cpu), 4,000 (gpu).
+    clips_per_track : int, optional
+        Consecutive clips cut from each track; 3 if not given, 4 in the gpu profile.
     clip_seconds : float, optional
         10 s by default; 29 s, as in MagnaTagATune, in the gpu profile.
     seed : int
@@ -80,13 +80,14 @@ class Etude(MusicDataset):
     def __init__(
         self,
         num_tracks: int | None = None,
-        clips_per_track: int = 3,
+        clips_per_track: int | None = None,
         clip_seconds: float | None = None,
         seed: int = 0,
         first_track: int = 0,
         workers: int = -1,
     ):
-        num_tracks = scale(smoke=48, cpu=800, gpu=4000) if num_tracks is None else num_tracks
+        num_tracks = scale(smoke=48, cpu=480, gpu=4000) if num_tracks is None else num_tracks
+        clips_per_track = scale(smoke=3, cpu=3, gpu=4) if clips_per_track is None else clips_per_track
         clip_seconds = scale(smoke=10.0, cpu=10.0, gpu=29.0) if clip_seconds is None else clip_seconds
         for option, value in {
             "num_tracks": num_tracks,

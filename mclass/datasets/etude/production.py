@@ -60,13 +60,13 @@ class Studio:
         values = {
             "reverb_time": rng.uniform(0.2, 1.3),
             "wet": rng.uniform(0.05, 0.45),
-            "tilt": rng.gauss(-0.8, 1.0),
-            "presence": rng.gauss(0.0, 3.0),
+            "tilt": rng.gauss(-0.8, 1.6),
+            "presence": rng.gauss(0.0, 5.0),
             "low_cut": rng.uniform(25, 130),
-            "high_cut": rng.uniform(2800, 4200) if old else rng.uniform(5500, 8000),
-            "noise": rng.uniform(-58, -46) if old else rng.uniform(-80, -56),
+            "high_cut": rng.uniform(2800, 4200) if old else rng.uniform(4500, 8000),
+            "noise": rng.uniform(-58, -46) if old else rng.uniform(-78, -50),
             "drive": rng.random(),
-            "loudness": rng.gauss(0.0, 2.0),
+            "loudness": rng.gauss(0.0, 2.5),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)

@@ -1,0 +1,66 @@
+"""How fast Etude is made, and how much memory that takes.
+
+python -m benchmarks.etude
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+from mclass.datasets.etude.composer import compose
+from mclass.datasets.etude.production import produce
+from mclass.datasets.etude.renderer import SAMPLE_RATE, render
+
+SECONDS = 30.0
+_BUILD = """
+import resource, sys, time
+from mclass.datasets.etude import Etude
+start = time.perf_counter()
+Etude(num_tracks=int(sys.argv[1]), clips_per_track=2, clip_seconds=10)
+print(time.perf_counter() - start, *(resource.getrusage(who).ru_maxrss for who in
+      (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+"""
+
+
+def one_core(num_tracks: int = 200) -> None:
+    """Seconds of music made per second of one core's time, for each step."""
+    steps = {
+        "composing": lambda score: compose(0, score.index, SECONDS),
+        "rendering": lambda score: [render(part, round(SECONDS * SAMPLE_RATE)) for part in score.parts],
+        "composing, rendering, production": lambda score: produce(compose(0, score.index, SECONDS)),
+    }
+    scores = [compose(0, index, SECONDS) for index in range(num_tracks)]
+    for name, step in steps.items():
+        step(scores[0])
+        start = time.process_time()
+        for score in scores:
+            step(score)
+        print(f"{name:34} {num_tracks * SECONDS / (time.process_time() - start):8,.0f} × real time on one core")
+
+
+def whole_build() -> None:
+    """Wall time over all cores and peak memory, for two sizes."""
+    for num_tracks in (200, 800):
+        with tempfile.TemporaryDirectory() as home:
+            environment = {**os.environ, "MCLASS_HOME": home, "TQDM_DISABLE": "1"}
+            command = [sys.executable, "-c", _BUILD, str(num_tracks)]
+            output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+        seconds, own, children = map(float, output.split())
+        speed = num_tracks * 20 / seconds
+        print(
+            f"{num_tracks:4} tracks of 20 s: {speed:6,.0f} × real time on {os.cpu_count()} cores, "
+            f"workers' start included; peak memory {own / 1024:.0f} MB, each worker {children / 1024:.0f} MB"
+        )
+
+
+def main() -> None:
+    one_core()
+    whole_build()
+
+
+if __name__ == "__main__":
+    main()
