@@ -1,6 +1,7 @@
 """The homework's models: published shapes and sizes; creating, saving and loading models."""
 
 import pickle
+import sys
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from mclass import models
 from mclass.errors import ModelError
 
-# Issue 2 and the homework report: parameters with 50 tags, and the shape after each stage for 3 s at 16 kHz.
+# The homework report: parameters with 50 tags, and the shape after each stage for 3 s at 16 kHz.
 PUBLISHED = {
     "cnn_1d": (17_300, [(32, 64), (32, 22), (32, 8)], 32),
     "cnn_2d": (299_892, [(64, 24, 47), (128, 8, 15), (128, 2, 5), (64, 1, 1)], 64),
@@ -152,6 +153,22 @@ def test_an_interrupted_save_keeps_the_old_file(tmp_path, monkeypatch):
         models.save(model, path, tags=["a"])
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["m.pt"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits on the size of files are Unix's")
+def test_a_really_full_disk(tmp_path):
+    """A limit on the size of files fails in the same place as a full disk: inside the write."""
+    import resource
+
+    model = models.create("cnn_1d", num_tags=1)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(ModelError, match="cannot write"):
+            models.save(model, tmp_path / "m.pt", tags=["a"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
 
 
 class Evil:

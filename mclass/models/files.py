@@ -6,6 +6,7 @@ Taught in: 04_supervised.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import pickle
 import zipfile
@@ -128,10 +129,11 @@ def write_atomically(content: dict, path: str | os.PathLike) -> Path:
     """``torch.save`` to a temporary name in the same folder, then rename: a kill leaves the old or the new."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    buffer = io.BytesIO()  # written to a full disk, torch.save hides the system's error behind one of its own
     try:
+        torch.save(content, buffer)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            torch.save(content, file)
+        temporary.write_bytes(buffer.getbuffer())
         os.replace(temporary, path)
     except OSError as error:
         raise ModelError(f"cannot write {path}: {error.strerror or error}") from None
