@@ -94,7 +94,11 @@ def learning_curves(history: Any) -> Any:
         right.plot(epochs, history[name], color=colour, marker=mark, markersize=4, label=_words(name))
     right.set_ylabel("validation score")
     if scores:
-        best = int(np.argmax(history[scores[0]]))
+        keys = [name for name in (scores[0], "valid_loss") if name in history]  # as training chooses
+        ranked = history.reset_index(drop=True).sort_values(
+            keys, ascending=[False, True][: len(keys)], kind="stable"
+        )
+        best = int(ranked.index[0])
         for axes in (left, right):
             axes.axvline(epochs[best], color=_OTHER, linestyle="--", label=f"best epoch: {epochs[best]}")
     for axes in (left, right):

@@ -31,6 +31,11 @@ def test_learning_curves_mark_the_best_epoch():
     assert right.lines[-1].get_label() == "best epoch: 2"
 
 
+def test_learning_curves_mark_the_epoch_that_training_keeps():
+    history = pd.DataFrame({"valid_loss": [0.9, 0.7, 0.6, 0.8], "valid_accuracy": [0.4, 0.5, 0.5, 0.5]})
+    assert plot.learning_curves(history).axes[1].lines[-1].get_label() == "best epoch: 3"
+
+
 def test_tag_bars_are_sorted_and_coloured_by_notion():
     table = pd.DataFrame(
         {"tag": ["rock", "slow", "harp", "kazoo", "weird"], "roc_auc": [0.9, 0.6, 0.7, 0.8, np.nan]}
