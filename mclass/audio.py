@@ -338,7 +338,11 @@ def _open(path: str | os.PathLike) -> soundfile.SoundFile:
 def _guess(path: Path) -> str:
     if not path.parent.is_dir():
         return f" (its folder {path.parent} does not exist either; the current folder is {Path.cwd()})"
-    close = difflib.get_close_matches(path.name, [other.name for other in path.parent.iterdir()], n=1)
+    try:
+        names = [name for name in os.listdir(path.parent) if name.lower().endswith(SUFFIXES)]
+    except OSError:  # a folder may be entered and yet not be listed
+        names = []
+    close = difflib.get_close_matches(path.name, names, n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 

@@ -177,6 +177,7 @@ def test_bad_rates(tmp_path, rate):
 
 def test_guesses_a_misspelt_name(tmp_path):
     (tmp_path / "guitar.wav").touch()
+    (tmp_path / "guitra.csv").touch()  # closer, but no audio
     with pytest.raises(AudioError, match=r"did you mean 'guitar.wav'"):
         audio.info(tmp_path / "guitra.wav")
 

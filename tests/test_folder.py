@@ -129,6 +129,8 @@ def test_waveforms_are_parts_at_the_declared_rate(tmp_path):
     assert crops[0][0].shape == (1000,)
     with pytest.raises(ValueError, match=r"b.1\.flac: samples 22000 to 22100 asked for"):
         ds.waveform(1, 22_000, 100)
+    with pytest.raises(ValueError, match=r"start is a whole number of samples, got 0\.5 .*multiply by 22050"):
+        ds.waveform(1, 0.5, 100)
 
 
 # --- splits ---------------------------------------------------------------------------------------------------

@@ -96,6 +96,12 @@ class MusicDataset:
         """Validate the part asked of `waveform`; returns ``(start, num_samples)`` as plain ints."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"clip {index} asked of {self.name!r}, which has {len(self)} clips")
+        for name, value in (("start", start), ("num_samples", num_samples)):
+            if value is not None and not isinstance(value, int | np.integer):
+                raise ValueError(
+                    f"{self.describe(index)}: {name} is a whole number of samples, got {value!r} "
+                    f"(seconds? multiply by {self.sample_rate})"
+                )
         length = self.num_samples(index)
         if num_samples is None:
             num_samples = length - start
@@ -284,7 +290,8 @@ def _check_lengths(dataset: MusicDataset, num_samples: int, pad: bool) -> np.nda
         raise DatasetError(
             f"{len(short)} of {len(dataset)} clips are shorter than the {num_samples} samples "
             f"({num_samples / dataset.sample_rate:.2f} s) of a crop, first {dataset.describe(int(short[0]))} "
-            f"with {lengths[short[0]]} samples. Use a shorter crop, pad=True, or leave these clips out."
+            f"with {lengths[short[0]]} samples. Pass pad=True (--pad on the command line) to fill them up with "
+            "silence, use a shorter crop, or leave these clips out."
         )
     return lengths
 

@@ -174,7 +174,8 @@ class Folder(MusicDataset):
         first = "; ".join(f"{path}: {reason.rstrip('.')}" for path, reason in self.skipped[:3])
         more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
         if on_error == "raise" or not num_usable:
-            hint = " Repair or remove them, or pass on_error='skip' to leave them out." if num_usable else ""
+            hint = " Repair or remove them, or leave them out: on_error='skip' (command line: --skip-bad)."
+            hint = hint if num_usable else ""
             raise DatasetError(f"{self.root}: {count}: {first}{more}.{hint}")
         warnings.warn(f"{self.root}: {count} and were skipped (see .skipped): {first}{more}", stacklevel=4)
 
