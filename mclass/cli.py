@@ -103,6 +103,9 @@ def _add_train(commands: Any) -> None:
     train.add_argument("--dataset", default="folder", help="folder (your own audio, needs --root) or etude")
     _add_folder_options(train, required=False)
     train.add_argument(
+        "--skip-bad", action="store_true", help="leave out files that cannot be used, and count them"
+    )
+    train.add_argument(
         "--split-by",
         default="artist",
         choices=("artist", "track", "clip"),
@@ -115,7 +118,12 @@ def _add_train(commands: Any) -> None:
     train.add_argument("--learning-rate", type=_positive(float), default=1e-3, help="(0.001)")
     train.add_argument("--patience", type=_positive(int), help="stop after so many epochs without a better score")
     train.add_argument("--pad", action="store_true", help="pad files shorter than the model's input with silence")
-    train.add_argument("--seed", type=int, default=0, help="of the split, the first weights and the crops (0)")
+    train.add_argument(
+        "--seed",
+        type=_positive(int, or_zero=True),
+        default=0,
+        help="of the split, the first weights and the crops (0)",
+    )
     train.add_argument("--out", help="folder of the run (runs/DATA-MODEL-SEED)")
     train.add_argument("--resume", action="store_true", help="go on with the run in --out")
     train.set_defaults(command=_train)
@@ -129,16 +137,13 @@ def _add_folder_options(parser: argparse.ArgumentParser, required: bool) -> None
     parser.add_argument(
         "--group", help="regular expression on file names with (?P<artist>…) and / or (?P<track>…)"
     )
-    parser.add_argument(
-        "--skip-bad", action="store_true", help="leave out files that cannot be used, and count them"
-    )
 
 
-def _positive(kind: type):
+def _positive(kind: type, or_zero: bool = False):
     def convert(text: str):
         value = kind(text)
-        if not 0 < value < float("inf"):
-            raise argparse.ArgumentTypeError(f"must be positive, got {text}")
+        if not 0 <= value < float("inf") or (value == 0 and not or_zero):
+            raise argparse.ArgumentTypeError(f"must be positive{' or 0' if or_zero else ''}, got {text}")
         return value
 
     convert.__name__ = {int: "whole number", float: "number"}[kind]  # argparse says "invalid … value"
@@ -183,11 +188,16 @@ def _claim(folder: Path, resume: bool) -> None:
 def _train_in(folder: Path, options: argparse.Namespace, began: float) -> None:
     import torch
 
-    from mclass import models, training
+    from mclass import metrics, models, training
 
     model_rate = models.create(options.model, num_tags=2).sample_rate  # a bad name fails before the data is read
     dataset = _load(options, model_rate)
     train, valid, test = dataset.splits(by=options.split_by)
+    if test.multilabel and len(metrics.undefined_tags(test.labels, test.tags)) == len(test.tags):
+        raise ValueError(
+            f"no tag can be scored on the {len(test)} test clips: each needs clips with it and clips without it. "
+            "Use a larger test split."
+        )
     print(f"{dataset}\n{len(train)} clips to train on, {len(valid)} to validate, {len(test)} to test -> {folder}")
 
     torch.manual_seed(options.seed)
@@ -259,8 +269,8 @@ def _evaluate(folder: Path, model: Any, test: Any) -> dict:
 
     if test.multilabel:
         result = {
-            "roc_auc": float(metrics.roc_auc(test.labels, scores, tags=test.tags)),
-            "pr_auc": float(metrics.pr_auc(test.labels, scores, tags=test.tags)),
+            "roc_auc": metrics.roc_auc(test.labels, scores, tags=test.tags),  # warns of tags without an example
+            "pr_auc": float(metrics.tagwise(test.labels, scores, test.tags)["pr_auc"].mean()),
         }
         print(f"test: macro ROC-AUC {result['roc_auc']:.3f}, macro PR-AUC {result['pr_auc']:.3f}")
         return {"test": result}
@@ -344,8 +354,10 @@ def _data_list(options: argparse.Namespace) -> int:
 
 
 def _data_check(options: argparse.Namespace) -> int:
-    options.dataset, options.seed = "folder", 0
-    dataset = _load(options, sample_rate=16_000)
+    options.dataset, options.seed, options.skip_bad = "folder", 0, True
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # each file that was left out is named below
+        dataset = _load(options, sample_rate=16_000)
     found = dataset.check()
     print(dataset)
     print(*(f"silent: {path}" for path in found["silent"]), sep="\n", end="\n" if found["silent"] else "")

@@ -126,6 +126,18 @@ def test_several_tags_per_file(music, tmp_path, capsys):
     assert not (tmp_path / "run" / "confusion.png").exists()
 
 
+def test_tags_that_cannot_be_scored_are_refused_before_training(music, tmp_path, capsys):
+    splits = ["test", "valid"] + ["train"] * 10
+    rows = [
+        f"{path.name},any;{path.name[:3]},{split}"
+        for path, split in zip(sorted(music.iterdir()), splits, strict=True)
+    ]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,tags,split", *rows]))
+    arguments = ["train", "--root", music, "--labels", tmp_path / "labels.csv", "--out", tmp_path / "run"]
+    assert "no tag can be scored on the 1 test clips" in fails(arguments, capsys)
+    assert not (tmp_path / "run").exists()
+
+
 def test_errors_are_one_line_and_leave_nothing(music, tmp_path, capsys):
     out = tmp_path / "run"
     assert "no such folder" in fails(train_arguments(tmp_path / "absent", out), capsys)
@@ -142,7 +154,8 @@ def test_errors_are_one_line_and_leave_nothing(music, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "option", ["--epochs=0", "--learning-rate=-1", "--learning-rate=nan", "--batch-size=x", "--seed=a"]
+    "option",
+    ["--epochs=0", "--learning-rate=-1", "--learning-rate=nan", "--batch-size=x", "--seed=a", "--seed=-1"],
 )
 def test_options_out_of_range(music, tmp_path, option, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -177,6 +190,12 @@ def test_data_check(music, tmp_path, capsys):
     soundfile.write(tmp_path / "high0-0.wav", np.zeros(1000), 16_000)
     assert cli.main(["data", "check", "--root", str(tmp_path), "--pattern", PATTERN]) == 0
     assert capsys.readouterr().out.endswith("high0-0.wav\n2 files: 1 silent, 0 cannot be used\n")
+    (tmp_path / "low1-0.wav").write_bytes(b"")
+    assert cli.main(["data", "check", "--root", str(tmp_path), "--pattern", PATTERN]) == 1
+    captured = capsys.readouterr()
+    assert "cannot be used: low1-0.wav: the file is empty" in captured.out
+    assert captured.out.endswith("2 files: 1 silent, 1 cannot be used\n")
+    assert captured.err == ""
 
 
 def test_lists(capsys):

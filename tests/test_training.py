@@ -406,6 +406,7 @@ def test_clips_of_different_lengths():
         ({"epochs": 0}, "epochs must be an integer of at least 1, got 0"),
         ({"batch_size": 2.5}, "batch_size"),
         ({"patience": 0}, "patience"),
+        ({"seed": -1}, "seed must be an integer of at least 0, got -1"),
         ({"logger": "wandb"}, "unknown logger 'wandb'"),
         ({"resume": True}, "needs the folder"),
         ({"train": TRAIN.subset([])}, "no clips"),

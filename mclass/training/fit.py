@@ -118,7 +118,7 @@ def fit(
     mclass.metrics.UndefinedTagsWarning
         Once, naming tags without an example in `train`, and tags that `valid` cannot score.
     """
-    _check_options(epochs, batch_size, patience, logger, num_workers, folder, resume)
+    _check_options(epochs, batch_size, seed, patience, logger, num_workers, folder, resume)
     _check_data(task, train, valid)
     task.model.tags = list(train.tags)
     config = {
@@ -224,8 +224,13 @@ def collate_clips(
     return list(clips), torch.stack(labels)
 
 
-def _check_options(epochs, batch_size, patience, logger, num_workers, folder, resume) -> None:
-    whole = {"epochs": (epochs, 1), "batch_size": (batch_size, 1), "num_workers": (num_workers, 0)}
+def _check_options(epochs, batch_size, seed, patience, logger, num_workers, folder, resume) -> None:
+    whole = {
+        "epochs": (epochs, 1),
+        "batch_size": (batch_size, 1),
+        "seed": (seed, 0),
+        "num_workers": (num_workers, 0),
+    }
     if patience is not None:
         whole["patience"] = (patience, 1)
     for name, (value, lowest) in whole.items():
