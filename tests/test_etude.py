@@ -261,6 +261,17 @@ def test_clips_are_consecutive_parts_of_their_track(home):
     assert etude.track_ids.tolist() == np.repeat(range(4), 3).tolist()
 
 
+def test_another_version_replaces_what_this_one_made(home, monkeypatch):
+    def made():
+        return [path.name for path in (home / "etude").iterdir() if path.is_dir()]
+
+    Etude(num_tracks=4, clips_per_track=1, clip_seconds=3)
+    other_size = Etude(num_tracks=5, clips_per_track=1, clip_seconds=3).folder.name
+    monkeypatch.setattr("mclass.datasets.etude.dataset._recipe", lambda: "next")
+    Etude(num_tracks=4, clips_per_track=1, clip_seconds=3)
+    assert sorted(made()) == sorted([other_size, "0-0-4x1x48000-next"])
+
+
 @pytest.mark.parametrize("by", ["artist", "track", "clip"])
 def test_splits_cover_everything_and_share_nothing(home, by):
     etude = Etude(num_tracks=24, clips_per_track=2, clip_seconds=3)
@@ -281,10 +292,21 @@ def test_the_pool_has_other_artists(home):
     assert not set(pool.artist_ids) & set(etude.artist_ids)
 
 
-@pytest.mark.parametrize("option", ["num_tracks", "clips_per_track", "clip_seconds"])
-def test_sizes_must_be_positive(home, option):
-    with pytest.raises(ValueError, match=f"{option} must be positive, got 0"):
-        Etude(**{option: 0})
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("num_tracks", 0),
+        ("num_tracks", 2.5),
+        ("clips_per_track", -1),
+        ("clip_seconds", 0),
+        ("clip_seconds", float("nan")),
+        ("seed", -1),
+    ],
+)
+def test_sizes_must_make_sense(home, option, value):
+    with pytest.raises(ValueError, match=rf"Etude: {option} must be .*got {value}"):
+        Etude(**{option: value})
+    assert not list(home.iterdir())
 
 
 def test_bad_requests(home):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import numbers
+import shutil
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -56,7 +58,7 @@ class Etude(MusicDataset):
     Raises
     ------
     ValueError
-        If a size is not positive.
+        If a size is not positive, or a seed is negative.
     CacheError
         If the cache folder is full or cannot be written.
 
@@ -89,22 +91,18 @@ class Etude(MusicDataset):
         num_tracks = scale(smoke=48, cpu=480, gpu=4000) if num_tracks is None else num_tracks
         clips_per_track = scale(smoke=3, cpu=3, gpu=4) if clips_per_track is None else clips_per_track
         clip_seconds = scale(smoke=10.0, cpu=10.0, gpu=29.0) if clip_seconds is None else clip_seconds
-        for option, value in {
-            "num_tracks": num_tracks,
-            "clips_per_track": clips_per_track,
-            "clip_seconds": clip_seconds,
-        }.items():
-            if not value > 0:
-                raise ValueError(f"Etude: {option} must be positive, got {value!r}")
+        _check_sizes(num_tracks, clips_per_track, clip_seconds, seed, first_track)
         self.num_tracks, self.clips_per_track, self.clip_seconds = num_tracks, clips_per_track, float(clip_seconds)
         self.seed, self.first_track = seed, first_track
         self.clip_samples = round(clip_seconds * SAMPLE_RATE)
         self.tags = list(MAGNATAGATUNE)
 
         num_clips = num_tracks * clips_per_track
-        name = f"etude/{seed}-{first_track}-{num_tracks}x{clips_per_track}x{self.clip_samples}-{_recipe()}"
+        size = f"{seed}-{first_track}-{num_tracks}x{clips_per_track}x{self.clip_samples}"
         num_bytes = num_clips * (2 * self.clip_samples + 200)
-        self.folder = cache.build_once(name, lambda folder: self._build(folder, workers), num_bytes)
+        self.folder = cache.build_once(
+            f"etude/{size}-{_recipe()}", lambda folder: self._build(folder, size, workers), num_bytes
+        )
         self._waveforms = cache.open_waveforms(self.folder / "waveforms.i16", (num_clips, self.clip_samples))
         with np.load(self.folder / "labels.npz", allow_pickle=False) as arrays:
             self.labels, self.oracle, self.styles = arrays["weak"], arrays["oracle"], arrays["styles"]
@@ -158,8 +156,10 @@ class Etude(MusicDataset):
         """
         return Etude(num_tracks, self.clips_per_track, self.clip_seconds, self.seed, first_track=_POOL)
 
-    def _build(self, folder: Path, workers: int) -> None:
+    def _build(self, folder: Path, size: str, workers: int) -> None:
         """Compose, render and annotate every track; memory use does not depend on how many there are."""
+        for outdated in folder.parent.glob(f"{size}-*"):  # the same collection as another version made it
+            shutil.rmtree(outdated, ignore_errors=True)
         num_clips = self.num_tracks * self.clips_per_track
         waveforms = folder / "waveforms.i16"
         with waveforms.open("wb") as file:
@@ -178,6 +178,16 @@ class Etude(MusicDataset):
             rows = slice(number * self.clips_per_track, (number + 1) * self.clips_per_track)
             styles[rows], oracle[rows], weak[rows] = style, truth, labels
         np.savez(folder / "labels.npz", weak=weak, oracle=oracle, styles=styles)
+
+
+def _check_sizes(num_tracks, clips_per_track, clip_seconds, seed, first_track) -> None:
+    counts = {"num_tracks": num_tracks, "clips_per_track": clips_per_track}
+    for option, value in (counts | {"seed": seed, "first_track": first_track}).items():
+        least = 1 if option in counts else 0
+        if not isinstance(value, numbers.Integral) or value < least:
+            raise ValueError(f"Etude: {option} must be a whole number, {least} or more, got {value!r}")
+    if not 0.1 <= clip_seconds <= 3600:
+        raise ValueError(f"Etude: clip_seconds must be between 0.1 and 3600 seconds, got {clip_seconds!r}")
 
 
 def _make_track(
