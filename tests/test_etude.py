@@ -175,7 +175,7 @@ def test_sound_repeats_and_stays_inside_full_scale():
 def test_louder_scores_sound_louder():
     scores = [compose(0, index, 6.0) for index in range(0, 400, 5)]
     level = [20 * np.log10(np.sqrt(np.mean(production.produce(score) ** 2))) for score in scores]
-    assert spearmanr([score.dynamics for score in scores], level).statistic > 0.8
+    assert spearmanr([score.dynamics for score in scores], level).statistic > 0.7
 
 
 def test_a_studio_is_the_artists_own():

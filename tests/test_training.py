@@ -455,7 +455,11 @@ def test_interrupt_is_a_keyboard_interrupt(tmp_path):
             time.sleep(0.01)
             return super().waveform(*args)
 
-    handler = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        run(train=Interrupted(24))
-    assert signal.getsignal(signal.SIGINT) is handler
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a process started in the background ignores it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(train=Interrupted(24))
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
