@@ -17,7 +17,6 @@ import math
 import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +26,7 @@ import soxr
 import torch
 
 from mclass import _containers
+from mclass._files import replacing
 from mclass.errors import AudioError
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".m4a", ".aac")
@@ -228,13 +228,10 @@ def save(path: str | os.PathLike, waveform: torch.Tensor | np.ndarray, sample_ra
             f"{path}: cannot write {path.suffix or 'a file without a suffix'}; use {', '.join(formats)}"
         )
     container, subtype = formats[path.suffix.lower()]
-    temporary = None
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        os.chmod(temporary, 0o666 & ~_umask())
-        soundfile.write(temporary, samples.clip(-1, 1), sample_rate, format=container, subtype=subtype)
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            temporary.touch()  # says why it cannot be written, which libsndfile does not
+            soundfile.write(temporary, samples.clip(-1, 1), sample_rate, format=container, subtype=subtype)
     except OSError as error:
         raise AudioError(
             f"{path}: cannot be written: {error.strerror}. Choose a folder you can write to."
@@ -244,15 +241,6 @@ def save(path: str | os.PathLike, waveform: torch.Tensor | np.ndarray, sample_ra
             f"{path}: {container} ({subtype}) cannot hold a rate of {sample_rate} Hz, or the disk is full. "
             "Resample first (48000, 44100 or 16000 Hz), or use .wav."
         ) from None
-    finally:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _check_rate(name: str, rate: int) -> None:

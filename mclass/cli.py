@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -17,6 +16,8 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from mclass._files import replacing
 
 EXAMPLES = r"""
 examples:
@@ -280,9 +281,8 @@ def _evaluate(folder: Path, model: Any, test: Any) -> dict:
         "always_the_most_frequent": float(test.labels.mean(axis=0).max()),
     }
     figure = plot.confusion_matrix(matrix.to_numpy(), test.tags)
-    temporary = folder / ".confusion.png"
-    figure.savefig(temporary, dpi=150, format="png")
-    os.replace(temporary, folder / "confusion.png")
+    with replacing(folder / "confusion.png") as temporary:
+        figure.savefig(temporary, dpi=150, format="png")
     print(
         f"test: accuracy {result['accuracy']:.3f} on {len(test)} clips "
         f"(always the most frequent label: {result['always_the_most_frequent']:.3f})"
@@ -313,9 +313,8 @@ def _peak_memory() -> int | None:
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 # --- the other commands ---------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ Taught in: 04_supervised.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import pickle
@@ -16,6 +15,7 @@ from pathlib import Path
 import torch
 
 import mclass
+from mclass._files import replacing
 from mclass.errors import ModelError
 from mclass.models.base import WaveformModel
 
@@ -128,18 +128,14 @@ def load_weights(model: WaveformModel, path: str | os.PathLike) -> WaveformModel
 def write_atomically(content: dict, path: str | os.PathLike) -> Path:
     """``torch.save`` to a temporary name in the same folder, then rename: a kill leaves the old or the new."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     buffer = io.BytesIO()  # written to a full disk, torch.save hides the system's error behind one of its own
     try:
         torch.save(content, buffer)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(buffer.getbuffer())
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
     except OSError as error:
         raise ModelError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
     return path
 
 

@@ -5,8 +5,6 @@ Taught in: 04_supervised.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 
 import lightning
@@ -15,6 +13,7 @@ import pandas as pd
 import torch
 
 from mclass import models
+from mclass._files import replacing
 from mclass.errors import ModelError
 from mclass.models.files import read_checkpoint, write_atomically
 
@@ -148,15 +147,11 @@ class Keeper(lightning.Callback):
         self._saved = len(self.rows)
 
     def _write_history(self) -> None:
-        temporary = self.folder / f".history.csv.{os.getpid()}.tmp"
         try:
-            self.history.to_csv(temporary, index=False)
-            os.replace(temporary, self.folder / "history.csv")
+            with replacing(self.folder / "history.csv") as temporary:
+                self.history.to_csv(temporary, index=False)
         except OSError as error:
             raise ModelError(f"cannot write in {self.folder}: {error.strerror or error}") from None
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
 
 class TensorBoard(lightning.Callback):
