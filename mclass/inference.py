@@ -12,10 +12,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 
+from mclass.audio import read, resample
 from mclass.datasets import Chunks, MusicDataset
 from mclass.errors import AudioError, ModelError
 from mclass.memory import keep_freed_memory
@@ -33,14 +35,26 @@ class TagResult:
         Probabilities for the whole recording: the mean of the taggram.
     taggram : np.ndarray, shape (chunks, num_tags)
         Probabilities for each chunk.
-    times : np.ndarray, shape (chunks,)
-        Start of each chunk in seconds.
+    hop_seconds : float
+        Distance between the starts of two chunks.
+
+    Examples
+    --------
+    >>> chunks = np.array([[0.9, 0.2], [0.7, 0.4]])
+    >>> result = TagResult(["slow", "harp"], chunks.mean(axis=0), chunks, hop_seconds=3.0)
+    >>> result.top(1), result.times.tolist()
+    ([('slow', 0.8)], [0.0, 3.0])
     """
 
     tags: list[str]
     scores: np.ndarray = field(repr=False)
     taggram: np.ndarray = field(repr=False)
-    times: np.ndarray = field(repr=False)
+    hop_seconds: float
+
+    @property
+    def times(self) -> np.ndarray:
+        """Start of each chunk in seconds, shape ``(chunks,)``."""
+        return np.arange(len(self.taggram)) * self.hop_seconds
 
     def top(self, k: int = 5) -> list[tuple[str, float]]:
         """The `k` most probable tags with their scores, best first."""
@@ -49,21 +63,11 @@ class TagResult:
         order = np.argsort(-self.scores, kind="stable")[:k]
         return [(self.tags[i], float(self.scores[i])) for i in order]
 
-    def plot(self, k: int = 10, ax=None):
-        """Draw the taggram of the `k` most probable tags; returns the matplotlib axes."""
-        import matplotlib.pyplot as plt
+    def plot(self, k: int = 10) -> Any:
+        """Draw the `k` most probable tags over time; returns a matplotlib figure (see `mclass.plot.taggram`)."""
+        from mclass.plot import taggram
 
-        names = [tag for tag, _ in self.top(k)]
-        rows = self.taggram[:, [self.tags.index(name) for name in names]].T
-        if ax is None:
-            _, ax = plt.subplots(figsize=(8, 0.3 * len(names) + 1), layout="constrained")
-        image = ax.imshow(rows, aspect="auto", interpolation="nearest", vmin=0, vmax=1, cmap="magma")
-        ax.set_yticks(range(len(names)), names)
-        ticks = np.unique(np.linspace(0, len(self.times) - 1, 8).round().astype(int))
-        ax.set_xticks(ticks, [f"{self.times[i]:.0f}" for i in ticks])
-        ax.set_xlabel("chunk starts at (s)")
-        ax.figure.colorbar(image, ax=ax, label="probability")
-        return ax
+        return taggram(self.taggram, self.tags, self.hop_seconds, k)
 
 
 def predict(
@@ -180,8 +184,6 @@ def tag(
         raise ModelError("the model has no tags; train it, load it with mclass.models.load, or set model.tags")
     hop = _check_hop(hop) or model.num_samples
     if isinstance(audio, (str, os.PathLike)):
-        from mclass.audio import read
-
         if sample_rate is not None:
             raise ValueError("sample_rate is for arrays; a file knows its own")
         waveform = read(audio, model.sample_rate)
@@ -192,8 +194,7 @@ def tag(
     chunks = waveform.unfold(0, model.num_samples, hop)
     with evaluating(model), keep_freed_memory():
         taggram = chunk_probabilities(model, chunks).cpu().numpy()
-    times = np.arange(len(taggram)) * hop / model.sample_rate
-    return TagResult(list(model.tags), taggram.mean(axis=0), taggram, times)
+    return TagResult(list(model.tags), taggram.mean(axis=0), taggram, hop / model.sample_rate)
 
 
 def chunk_probabilities(model: WaveformModel, chunks: torch.Tensor, batch_size: int = 32) -> torch.Tensor:
@@ -260,9 +261,4 @@ def _from_array(audio: np.ndarray | torch.Tensor, sample_rate: int | None, wante
         raise AudioError("the recording is empty")
     if not np.isfinite(array).all():
         raise AudioError(f"the recording has {np.count_nonzero(~np.isfinite(array))} samples that are not finite")
-    array = array.astype(np.float32)
-    if sample_rate != wanted:
-        import soxr
-
-        array = soxr.resample(array, sample_rate, wanted)
-    return torch.from_numpy(array)
+    return resample(array, sample_rate, wanted)
