@@ -101,6 +101,13 @@ def predict(
     ------
     ModelError
         If model and data set have different sample rates.
+
+    Examples
+    --------
+    >>> from mclass import datasets, models
+    >>> etude = datasets.load("etude", num_tracks=12, clips_per_track=2, clip_seconds=4)
+    >>> predict(models.create("cnn_1d"), etude).shape
+    (24, 50)
     """
     scores, owners = predict_chunks(model, dataset, hop=hop, batch_size=batch_size, progress=progress)
     starts = np.flatnonzero(np.diff(owners, prepend=-1))  # owners rise, and each clip has at least one chunk

@@ -11,7 +11,7 @@ or logits do equally well for ROC-AUC and PR-AUC, which look at the order alone.
 
 Both are *undefined* for a tag that no clip has, or every clip has. Such tags are named, never averaged in as NaN.
 
-Taught in: 04_supervised.
+Taught in: 03_evaluation, 04_supervised.
 """
 
 from __future__ import annotations

@@ -36,6 +36,11 @@ def profile() -> str:
     ------
     ValueError
         If ``MCLASS_PROFILE`` is not one of ``smoke``, ``cpu``, ``gpu``.
+
+    Examples
+    --------
+    >>> profile() in PROFILES
+    True
     """
     chosen = os.environ.get("MCLASS_PROFILE", "").strip().lower()
     if not chosen:
@@ -63,9 +68,9 @@ def scale(*, smoke: T, cpu: T, gpu: T) -> T:
     Examples
     --------
     >>> import os
-    >>> os.environ["MCLASS_PROFILE"] = "smoke"
-    >>> scale(smoke=1, cpu=10, gpu=100)
+    >>> from unittest import mock
+    >>> with mock.patch.dict(os.environ, MCLASS_PROFILE="smoke"):
+    ...     scale(smoke=1, cpu=10, gpu=100)
     1
-    >>> del os.environ["MCLASS_PROFILE"]
     """
     return {"smoke": smoke, "cpu": cpu, "gpu": gpu}[profile()]

@@ -115,7 +115,20 @@ class MusicDataset:
 
 
 class Subset(MusicDataset):
-    """Some clips of a data set, with the same interface (a split, a fold, a selection)."""
+    """Some clips of a data set, with the same interface (a split, a fold, a selection).
+
+    Parameters
+    ----------
+    parent : MusicDataset
+    indices : sequence of int, or array of bool with an entry per clip
+
+    Examples
+    --------
+    >>> from mclass import datasets
+    >>> etude = datasets.load("etude", num_tracks=12, clips_per_track=2, clip_seconds=4)
+    >>> Subset(etude, etude.artist_ids == 0)
+    Subset('etude': 8 clips, 4 tracks, 1 artists, 50 tags, 16000 Hz)
+    """
 
     def __init__(self, parent: MusicDataset, indices: Sequence[int] | np.ndarray):
         indices = np.asarray(indices)
@@ -199,6 +212,13 @@ class RandomCrops(torch.utils.data.Dataset):
     DatasetError
         If clips are shorter than a crop and `pad` is false; the message counts them.
 
+    Examples
+    --------
+    >>> from mclass import datasets
+    >>> etude = datasets.load("etude", num_tracks=12, clips_per_track=2, clip_seconds=4)
+    >>> waveform, labels = RandomCrops(etude, num_samples=48_000)[0]
+    >>> waveform.shape, labels.shape
+    (torch.Size([48000]), torch.Size([50]))
     """
 
     def __init__(self, dataset: MusicDataset, num_samples: int, seed: int = 0, pad: bool = False):
@@ -225,12 +245,20 @@ class EpochSampler(torch.utils.data.Sampler):
     """Shuffled ``(epoch, index)`` pairs: tells `RandomCrops` the epoch, also inside data-loading workers.
 
     Lightning calls `set_epoch`; a bare loop calls it itself.
+
+    Examples
+    --------
+    >>> sampler = EpochSampler(3)
+    >>> sampler.set_epoch(5)
+    >>> sorted(sampler)
+    [(5, 0), (5, 1), (5, 2)]
     """
 
     def __init__(self, num_clips: int, seed: int = 0):
         self.num_clips, self.seed, self.epoch = num_clips, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes next."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -258,6 +286,14 @@ class Chunks(torch.utils.data.Dataset):
     ------
     DatasetError
         If clips are shorter than a chunk and `pad` is false.
+
+    Examples
+    --------
+    >>> from mclass import datasets
+    >>> etude = datasets.load("etude", num_tracks=12, clips_per_track=2, clip_seconds=4)
+    >>> chunks, labels = Chunks(etude, num_samples=24_000)[0]
+    >>> chunks.shape, labels.shape
+    (torch.Size([2, 24000]), torch.Size([50]))
     """
 
     def __init__(self, dataset: MusicDataset, num_samples: int, hop: int | None = None, pad: bool = False):

@@ -45,6 +45,16 @@ def save(
     ------
     ModelError
         If `tags` does not name every output once, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from mclass import models
+    >>> path = Path(tempfile.mkdtemp(), "model.pt")
+    >>> _ = save(models.create("cnn_1d", num_tags=2), path, tags=["guitar", "sitar"], accuracy=0.9)
+    >>> model = load(path)
+    >>> model.tags, model.extra
+    (['guitar', 'sitar'], {'accuracy': 0.9})
     """
     tags = [str(tag) for tag in tags]
     if len(tags) != model.num_tags or len(set(tags)) != len(tags):
@@ -69,7 +79,9 @@ def save(
 
 
 def load(path: str | os.PathLike) -> WaveformModel:
-    """Read a model that `save` wrote; it is in eval mode and carries its `tags` and `multilabel`.
+    """Read a model that `save` wrote; it is in eval mode and carries its `tags`, `multilabel` and `extra`.
+
+    See `save` for an example.
 
     Raises
     ------

@@ -117,6 +117,18 @@ def fit(
     -----
     mclass.metrics.UndefinedTagsWarning
         Once, naming tags without an example in `train`, and tags that `valid` cannot score.
+
+    Examples
+    --------
+    >>> from mclass import datasets
+    >>> etude = datasets.load("etude", num_tracks=12, clips_per_track=2, clip_seconds=4)
+    >>> train, valid, test = etude.splits()
+    >>> task = Tagging(models.create("cnn_1d", num_tags=len(etude.tags)))
+    >>> with warnings.catch_warnings():  # so few clips have not every tag
+    ...     warnings.simplefilter("ignore", metrics.UndefinedTagsWarning)
+    ...     run = fit(task, train, valid, epochs=2, progress=False)
+    >>> len(run.history), task.model.tags == etude.tags
+    (2, True)
     """
     _check_options(epochs, batch_size, seed, patience, logger, num_workers, folder, resume)
     _check_data(task, train, valid)
