@@ -243,7 +243,6 @@ def main() -> int:
     if not list_pages(folder):
         print(f"No pages in {folder}: run `make book` first.", file=sys.stderr)
         return 2
-    browser_path = find_browser()
     if not browser_path:
         print(
             "No Chromium found: install chromium or Google Chrome, or set CHROMIUM to its path.", file=sys.stderr
