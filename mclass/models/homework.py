@@ -90,14 +90,17 @@ class CNN2d(WaveformModel):
         self.blocks = _blocks_2d(channels)
         self.head = nn.Linear(channels[-1], num_tags)
 
-    def embed(self, waveform: torch.Tensor) -> torch.Tensor:
+    def features(self, waveform: torch.Tensor) -> torch.Tensor:
+        """Map waveforms to what the last block gives, shape ``(batch, channels[-1], 1, time)``."""
         self.check(waveform)
-        x = self.input_norm(self.frontend(waveform))
-        return self.blocks(x).mean(dim=(2, 3))
+        return self.blocks(self.input_norm(self.frontend(waveform)))
+
+    def embed(self, waveform: torch.Tensor) -> torch.Tensor:
+        return self.features(waveform).mean(dim=(2, 3))
 
 
-class HomeworkFCN(WaveformModel):
-    """Fully convolutional: a 1 × 1 convolution takes the place of the linear layer. 104,184 parameters.
+class HomeworkFCN(CNN2d):
+    """The 2D-CNN with a 1 × 1 convolution in place of the linear layer: fully convolutional. 104,184 parameters.
 
     Parameters
     ----------
@@ -116,23 +119,11 @@ class HomeworkFCN(WaveformModel):
     """
 
     def __init__(self, num_tags: int = 50, channels: tuple[int, int, int, int] = (16, 32, 64, 128)):
-        super().__init__()
-        self.num_tags = check_num_tags(num_tags)
-        self.frontend = LogMel()
-        self.min_samples = _min_samples(self.frontend.hop_length)
-        self.input_norm = nn.BatchNorm2d(1)
-        self.blocks = _blocks_2d(channels)
+        super().__init__(num_tags, channels)
         self.head = nn.Sequential(nn.Conv2d(channels[-1], num_tags, kernel_size=1), nn.BatchNorm2d(num_tags))
 
-    def _features(self, waveform: torch.Tensor) -> torch.Tensor:
-        self.check(waveform)
-        return self.blocks(self.input_norm(self.frontend(waveform)))
-
-    def embed(self, waveform: torch.Tensor) -> torch.Tensor:
-        return self._features(waveform).mean(dim=(2, 3))
-
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
-        features = self._features(waveform)
+        features = self.features(waveform)
         if self.training and len(features) == 1:
             raise ValueError(
                 "in training, HomeworkFCN needs at least 2 waveforms: its last batch norm compares them"
