@@ -15,9 +15,13 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mclass._files import replacing
+
+if TYPE_CHECKING:
+    from mclass.datasets import Subset
+    from mclass.datasets.folder import Folder
 
 EXAMPLES = r"""
 examples:
@@ -194,6 +198,8 @@ def _train_in(folder: Path, options: argparse.Namespace, began: float) -> None:
     model_rate = models.create(options.model, num_tags=2).sample_rate  # a bad name fails before the data is read
     dataset = _load(options, model_rate)
     train, valid, test = dataset.splits(by=options.split_by)
+    if options.dataset == "folder":
+        train, valid, test = _without_silence(dataset, (train, valid, test))
     if test.multilabel and len(metrics.undefined_tags(test.labels, test.tags)) == len(test.tags):
         raise ValueError(
             f"no tag can be scored on the {len(test)} test clips: each needs clips with it and clips without it. "
@@ -253,6 +259,19 @@ def _load(options: argparse.Namespace, sample_rate: int):
         on_error="skip" if options.skip_bad else "raise",
         seed=options.seed,
     )
+
+
+def _without_silence(dataset: Folder, parts: tuple[Subset, ...]) -> list[Subset]:
+    """Leave out files that hold nothing but zeros, and say how many: a label on silence teaches nothing."""
+    silent = set(dataset.check()["silent"])
+    if not silent:
+        return list(parts)
+    names = ", ".join(str(path) for path in sorted(silent)[:3]) + (", …" if len(silent) > 3 else "")
+    print(f"{len(silent)} of {len(dataset)} files are silent and left out: {names}", file=sys.stderr)
+    kept = [[i for i in part.indices if dataset.paths[i] not in silent] for part in parts]
+    if not all(kept):
+        raise ValueError("without the silent files, a part of the split is empty. Add recordings.")
+    return [dataset.subset(indices) for indices in kept]
 
 
 def _evaluate(folder: Path, model: Any, test: Any) -> dict:

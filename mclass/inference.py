@@ -174,7 +174,7 @@ def tag(
     Raises
     ------
     AudioError
-        If the recording cannot be read, is empty, or is not finite.
+        If the recording cannot be read, is empty, or is not finite; if a file is silent.
     ModelError
         If the model does not know its tags.
 
@@ -194,6 +194,8 @@ def tag(
         if sample_rate is not None:
             raise ValueError("sample_rate is for arrays; a file knows its own")
         waveform = read(audio, model.sample_rate)
+        if not waveform.any():
+            raise AudioError(f"{audio}: the file is silent, every sample is zero; there is nothing to tag")
     else:
         waveform = _from_array(audio, sample_rate, model.sample_rate)
     if len(waveform) < model.num_samples:

@@ -93,6 +93,13 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path, monkeypatch):
         cache.build_once("thing", Builder(), 10)
 
 
+def test_other_errors_of_the_system_come_with_advice_and_other_errors_as_they_are(home):
+    with pytest.raises(CacheError, match=r"File too large.*Set MCLASS_HOME"):
+        cache.build_once("thing", Builder(error=OSError(errno.EFBIG, "File too large")), 10)
+    with pytest.raises(FileNotFoundError, match="the soundfont"):
+        cache.build_once("thing", Builder(error=FileNotFoundError("the soundfont was not found")), 10)
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="needs a user whom permissions bind")
 def test_a_read_only_home_is_named(tmp_path, monkeypatch):
     tmp_path.chmod(0o500)

@@ -226,3 +226,17 @@ def test_train_on_etude(tmp_path, monkeypatch, capsys):
     assert cli.main(["train", *options]) == 0
     assert "macro ROC-AUC" in capsys.readouterr().out
     assert len(pd.read_csv(tmp_path / "run" / "test_scores.csv").columns) == 52
+
+
+def test_silent_files_are_counted_and_left_out(run, music, tmp_path, capsys):
+    for file in music.iterdir():
+        os.link(file, tmp_path / file.name)
+    for take in ("2", "3"):
+        soundfile.write(tmp_path / f"low0-{take}.wav", np.zeros(52_000), 16_000)
+    assert cli.main(train_arguments(tmp_path, tmp_path / "run")) == 0
+    captured = capsys.readouterr()
+    assert "2 of 14 files are silent and left out: " in captured.err
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["clips"] == {"train": 4, "valid": 4, "test": 4}
+    assert cli.main(["tag", str(tmp_path / "low0-2.wav"), "--model", str(run)]) == 1
+    assert "low0-2.wav: the file is silent" in capsys.readouterr().err

@@ -124,20 +124,18 @@ def _explained(folder: Path, num_bytes: int):
     advice = "Set MCLASS_HOME to a folder on a disk with room that you may write to, or load a smaller data set."
     try:
         yield
-    except CacheError:
-        raise
     except OSError as error:
+        if isinstance(error, CacheError) or error.errno is None:  # not the operating system's
+            raise
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             free = shutil.disk_usage(_existing(folder)).free
             raise CacheError(
                 f"{folder}: {num_bytes / 1e6:.0f} MB are needed in the cache folder, "
                 f"{free / 1e6:.0f} MB are free. {advice}"
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise CacheError(
-                f"{folder.parent}: the cache folder cannot be written ({error.strerror}). {advice}"
-            ) from error
-        raise
+        raise CacheError(
+            f"{folder.parent}: the cache folder cannot be written ({error.strerror or error}). {advice}"
+        ) from error
 
 
 def _existing(path: Path) -> Path:
