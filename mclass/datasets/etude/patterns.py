@@ -296,7 +296,6 @@ def cluster(rng, section, tonic, scale, low, high, rate=0.6) -> list[Note]:
 _KICK, _SNARE, _CLAP, _RIM, _CLOSED, _OPEN, _RIDE, _CRASH = 36, 38, 39, 37, 42, 46, 51, 49
 _LOW_TOM, _MID_TOM, _HIGH_TOM, _SHAKER, _TAMBOURINE = 45, 47, 50, 70, 54
 _LOW_CONGA, _OPEN_CONGA, _MUTE_CONGA, _HIGH_BONGO, _LOW_BONGO = 64, 63, 62, 60, 61
-_TIMPANI_KIT_BASS = 36
 GROOVES = {
     "rock": {_KICK: "X.....x.X.......", _SNARE: "....X.......X...", _CLOSED: "x.x.x.x.x.x.x.x."},
     "rock ride": {_KICK: "X..x....X.x.....", _SNARE: "....X..o.o..X...", _RIDE: "X.x.X.x.X.x.X.x."},
@@ -315,9 +314,15 @@ GROOVES = {
     "tabla": {_LOW_CONGA: "X.....x.X.......", _OPEN_CONGA: "..x.x...o.x.x.x.", _MUTE_CONGA: ".o.o.o.x.o.o.o.x", _HIGH_BONGO: "....X.......X.x."},
     "tabla slow": {_LOW_CONGA: "X.......x.......", _OPEN_CONGA: "....x.o.....x.o.", _HIGH_BONGO: "..o...x...o...xo"},
     "hand": {_LOW_BONGO: "x...o.x...x.o...", _HIGH_BONGO: "..x...o.x...o.x.", _SHAKER: "o.x.o.x.o.x.o.x."},
-    "timpani": {_TIMPANI_KIT_BASS: "X...............", _CRASH: "x..............."},
+    "timpani": {_KICK: "X...............", _CRASH: "x..............."},
 }  # fmt: skip
 _STRENGTH = {"X": 0.45, "x": 0.1, "o": -0.45}
+
+
+_CRASHING = ("rock", "rock ride", "metal", "metal half", "blast", "pop", "house")  # a crash where a section starts
+_STEADY = ("timpani", "techno", "tabla slow")  # no fill before it ends
+_TOM_FILL = (_SNARE, _HIGH_TOM, _MID_TOM, _LOW_TOM)
+_HAND_FILL = (_HIGH_BONGO, _OPEN_CONGA, _LOW_CONGA, _LOW_CONGA)
 
 
 def drums(rng, section, tonic, scale, low, high, groove="rock", variation=0.06) -> list[Note]:
@@ -325,7 +330,7 @@ def drums(rng, section, tonic, scale, low, high, groove="rock", variation=0.06) 
     notes = []
     bars = section.bars
     for number, (start, _) in enumerate(bars):
-        fill = number == len(bars) - 1 and len(bars) >= 4 and groove not in ("timpani", "techno", "tabla slow")
+        fill = number == len(bars) - 1 and len(bars) >= 4 and groove not in _STEADY
         for key, steps in GROOVES[groove].items():
             for i in range(4 * section.beats_per_bar):
                 mark = steps[i % 16]
@@ -337,9 +342,9 @@ def drums(rng, section, tonic, scale, low, high, groove="rock", variation=0.06) 
                     notes.append(Note(start + i / 4, 0.2, key, _STRENGTH[mark]))
         if fill:
             end = start + section.beats_per_bar
-            toms = (_SNARE, _HIGH_TOM, _MID_TOM, _LOW_TOM) if groove not in ("tabla", "hand") else (_HIGH_BONGO, _OPEN_CONGA, _LOW_CONGA, _LOW_CONGA)  # fmt: skip
-            notes += [Note(end - 1 + i / 4, 0.2, key, 0.2) for i, key in enumerate(toms)]
-    if groove in ("rock", "rock ride", "metal", "metal half", "blast", "pop", "house"):
+            keys = _HAND_FILL if groove in ("tabla", "hand") else _TOM_FILL
+            notes += [Note(end - 1 + i / 4, 0.2, key, 0.2) for i, key in enumerate(keys)]
+    if groove in _CRASHING:
         notes.append(Note(section.start, 1.0, _CRASH, 0.3))
     return notes
 
