@@ -20,9 +20,8 @@ _BUILD = """
 import resource, sys, time
 from mclass.datasets.etude import Etude
 start = time.perf_counter()
-Etude(num_tracks=int(sys.argv[1]), clips_per_track=2, clip_seconds=10)
-print(time.perf_counter() - start, *(resource.getrusage(who).ru_maxrss for who in
-      (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+Etude(num_tracks=int(sys.argv[1]), clips_per_track=2, clip_seconds=10, workers=int(sys.argv[2]))
+print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
@@ -30,7 +29,7 @@ def one_core(num_tracks: int = 200) -> None:
     """Seconds of music made per second of one core's time, for each step."""
     steps = {
         "composing": lambda score: compose(0, score.index, SECONDS),
-        "rendering": lambda score: [render(part, round(SECONDS * SAMPLE_RATE)) for part in score.parts],
+        "rendering": lambda score: list(render(score.parts, round(SECONDS * SAMPLE_RATE))),
         "composing, rendering, production": lambda score: produce(compose(0, score.index, SECONDS)),
     }
     scores = [compose(0, index, SECONDS) for index in range(num_tracks)]
@@ -43,18 +42,24 @@ def one_core(num_tracks: int = 200) -> None:
 
 
 def whole_build() -> None:
-    """Wall time over all cores and peak memory, for two sizes."""
+    """Wall time over all cores, and the peak memory of one process that does everything itself."""
     for num_tracks in (200, 800):
-        with tempfile.TemporaryDirectory() as home:
-            environment = {**os.environ, "MCLASS_HOME": home, "TQDM_DISABLE": "1"}
-            command = [sys.executable, "-c", _BUILD, str(num_tracks)]
-            output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-        seconds, own, children = map(float, output.split())
+        seconds, _ = _build(num_tracks, workers=-1)
+        _, kilobytes = _build(num_tracks, workers=1)
         speed = num_tracks * 20 / seconds
         print(
             f"{num_tracks:4} tracks of 20 s: {speed:6,.0f} × real time on {os.cpu_count()} cores, "
-            f"workers' start included; peak memory {own / 1024:.0f} MB, each worker {children / 1024:.0f} MB"
+            f"start-up included; peak memory with one worker {kilobytes / 1024:.0f} MB"
         )
+
+
+def _build(num_tracks: int, workers: int) -> tuple[float, float]:
+    with tempfile.TemporaryDirectory() as home:
+        environment = {**os.environ, "MCLASS_HOME": home, "TQDM_DISABLE": "1"}
+        command = [sys.executable, "-c", _BUILD, str(num_tracks), str(workers)]
+        output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    seconds, kilobytes = output.split()
+    return float(seconds), float(kilobytes)
 
 
 def main() -> None:

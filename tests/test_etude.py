@@ -139,7 +139,7 @@ for name, instrument in INSTRUMENTS.items():
         onset = 0.05 * np.arange(len(pitches), dtype=np.float32)
         velocity = np.repeat([20, 80, 127], len(pitches) // 3).astype(np.int8)
         part = Part(name, program, 0.0, onset, np.full(len(pitches), 8, np.float32), pitches, velocity)
-        sound = render(part, 160_000)
+        [sound] = render([part], 160_000)
         assert np.isfinite(sound).all() and np.abs(sound).max() > 1e-3, (name, program)
 """
 
@@ -159,7 +159,8 @@ def test_rendered_pitch_is_the_written_one():
         pitch=np.array([69], np.int8),
         velocity=np.array([90], np.int8),
     )
-    spectrum = np.abs(np.fft.rfft(render(part, 32_000)[8000:24_000] * np.hanning(16_000)))
+    [sound] = render([part], 32_000)
+    spectrum = np.abs(np.fft.rfft(sound[8000:24_000] * np.hanning(16_000)))
     assert abs(np.argmax(spectrum[300:700]) + 300 - 440) <= 3
 
 

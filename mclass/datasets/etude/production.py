@@ -83,8 +83,8 @@ def produce(score: Score) -> np.ndarray:
     num_samples = round(score.seconds * SAMPLE_RATE)
     studio = Studio(score.artist.seed, score.artist.number)
     mix = np.zeros(num_samples, dtype=np.float32)
-    for number, part in enumerate(score.parts):
-        stem = render(part, num_samples)
+    stems = render(score.parts, num_samples)
+    for number, (part, stem) in enumerate(zip(score.parts, stems, strict=True)):
         rng = stream(score.artist.seed, "track", score.index, "effect", number)
         effect = _EFFECTS.get(INSTRUMENTS[part.instrument].effect)
         if effect:
