@@ -79,6 +79,11 @@ class LogMel(nn.Module):
         self.register_buffer("bands", bands, persistent=False)
 
     @property
+    def summary(self) -> str:
+        """A few words for a table of models."""
+        return f"log-mel, {self.n_mels} bands, hop {self.hop_length}"
+
+    @property
     def min_samples(self) -> int:
         """Length of the shortest waveform that can be reflected at its ends."""
         return self.n_fft // 2 + 1

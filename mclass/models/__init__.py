@@ -19,11 +19,12 @@ from mclass.errors import ModelError, unknown_name
 from mclass.models.base import WaveformModel
 from mclass.models.files import load, load_weights, save
 
-# name -> (module, class); a module is imported when its model is first created.
+# name -> (module, class, options it is built with); a module is imported when its model is first created.
 _MODELS = {
-    "cnn_1d": ("mclass.models.homework", "CNN1d"),
-    "cnn_2d": ("mclass.models.homework", "CNN2d"),
-    "homework_fcn": ("mclass.models.homework", "HomeworkFCN"),
+    "fcn": ("fcn", "FCN", {}),
+    "cnn_1d": ("homework", "CNN1d", {}),
+    "cnn_2d": ("homework", "CNN2d", {}),
+    "homework_fcn": ("homework", "HomeworkFCN", {}),
 }
 
 __all__ = ["WaveformModel", "create", "list", "load", "load_weights", "save"]
@@ -64,13 +65,13 @@ def create(name: str, num_tags: int = 50, **options) -> WaveformModel:
     """
     if name not in _MODELS:
         raise ModelError(unknown_name("model", name, list()))
-    module, cls = _MODELS[name]
-    cls = getattr(importlib.import_module(module), cls)
+    module, cls, preset = _MODELS[name]
+    cls = getattr(importlib.import_module(f"mclass.models.{module}"), cls)
     allowed = _options(cls)
     for option in options:
         if option not in allowed:
             raise ModelError(unknown_name(f"option of model {name!r}:", option, allowed))
-    model = cls(num_tags=num_tags, **options)
+    model = cls(num_tags=num_tags, **(preset | options))
     model.architecture, model.options = name, dict(options)
     return model
 

@@ -14,7 +14,7 @@ from mclass.frontends import check_waveform
 class WaveformModel(nn.Module):
     """Base class: a network from waveforms ``(batch, samples)`` to logits ``(batch, num_tags)``.
 
-    Sub-classes implement `embed` and set `head`, which maps an embedding to logits.
+    Sub-classes implement `features` and `embed`, and set `head`, which maps an embedding to logits.
 
     Attributes
     ----------
@@ -24,6 +24,8 @@ class WaveformModel(nn.Module):
         Length of the chunks the model is trained on.
     min_samples : int
         Length of the shortest waveform that the model takes.
+    frontend : nn.Module
+        From the waveform to what the layers see (see `mclass.frontends`).
     num_tags : int
     tags : list of str or None
         Names of the logits; set by training and by `mclass.models.load`.
@@ -35,10 +37,21 @@ class WaveformModel(nn.Module):
     num_samples: int = 48000
     min_samples: int = 1
     num_tags: int
+    frontend: nn.Module
     head: nn.Module
     # Class attributes, so that a model is complete before anything names its outputs.
     tags: list[str] | None = None
     multilabel: bool = True
+
+    def features(self, waveform: torch.Tensor) -> torch.Tensor:
+        """Map waveforms, shape ``(batch, samples)``, to what the layers find at each moment, before time is summed up.
+
+        Returns
+        -------
+        torch.Tensor, shape (batch, channels, time) or (batch, channels, frequency, time)
+            Time is always the last dimension.
+        """
+        raise NotImplementedError
 
     def embed(self, waveform: torch.Tensor) -> torch.Tensor:
         """Map waveforms, shape ``(batch, samples)``, to what the last layer sees, shape ``(batch, dim)``."""

@@ -57,10 +57,13 @@ class CNN1d(WaveformModel):
         )
         self.head = nn.Linear(channels, num_tags)
 
-    def embed(self, waveform: torch.Tensor) -> torch.Tensor:
+    def features(self, waveform: torch.Tensor) -> torch.Tensor:
         self.check(waveform)
         x = self.input_norm(self.frontend(waveform))
-        return self.blocks(x[:, 0]).mean(dim=2)
+        return self.blocks(x[:, 0])
+
+    def embed(self, waveform: torch.Tensor) -> torch.Tensor:
+        return self.features(waveform).mean(dim=2)
 
 
 class CNN2d(WaveformModel):
