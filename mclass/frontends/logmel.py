@@ -1,7 +1,4 @@
-"""Front ends: from the waveform to a time-frequency picture, as layers of a network.
-
-A front end has no learned weights here; it is an ``nn.Module`` so that it moves to the GPU with its model and
-so that a model takes plain waveforms.
+"""The log-mel spectrogram.
 
 Taught in: 01_representations, 04_supervised.
 """
@@ -12,6 +9,8 @@ import math
 
 import torch
 from torch import nn
+
+from mclass.frontends.raw import check_waveform
 
 
 class LogMel(nn.Module):
@@ -131,41 +130,3 @@ def mel_bands(sample_rate: int, n_fft: int, n_mels: int, f_min: float, f_max: fl
     distances = corners[None, :] - frequencies[:, None]
     rising, falling = -distances[:, :-2] / widths[:-1], distances[:, 2:] / widths[1:]
     return torch.minimum(rising, falling).clamp(min=0)
-
-
-def check_waveform(waveform: torch.Tensor, min_samples: int = 1) -> None:
-    """Refuse what is not a batch of mono waveforms.
-
-    Raises
-    ------
-    ValueError
-        If `waveform` is not a floating-point tensor of shape ``(batch, samples)`` with at least one row and
-        `min_samples` samples.
-
-    Examples
-    --------
-    >>> check_waveform(torch.zeros(48000))
-    Traceback (most recent call last):
-    ValueError: waveforms have shape (batch, samples), got (48000,). One waveform is a batch of one: waveform[None]
-    """
-    shape = tuple(getattr(waveform, "shape", ()))
-    if not isinstance(waveform, torch.Tensor):
-        raise ValueError(
-            f"waveforms must be a torch.Tensor, got {type(waveform).__name__}. "
-            "A NumPy array becomes one with torch.from_numpy(array).float()"
-        )
-    if waveform.ndim != 2:
-        guess = {
-            1: "One waveform is a batch of one: waveform[None]",
-            3: "Was a channel axis left in? waveform.mean(1) makes (batch, channels, samples) mono",
-        }.get(waveform.ndim, "Was a spectrogram given? Models compute their own")
-        raise ValueError(f"waveforms have shape (batch, samples), got {shape}. {guess}")
-    if not waveform.is_floating_point():
-        raise ValueError(
-            f"waveforms must be floats between -1 and 1, got {waveform.dtype}. Divide 16-bit integers by 32768"
-        )
-    if shape[0] == 0 or shape[1] < min_samples:
-        raise ValueError(
-            f"waveforms need at least 1 row and {min_samples} samples, got {shape}. "
-            "Pad the waveform or take a longer part. (Were (samples, batch) given, or seconds for samples?)"
-        )

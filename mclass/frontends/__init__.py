@@ -1,0 +1,11 @@
+"""Front ends: from the waveform to a time-frequency picture, as layers of a network.
+
+A front end is an ``nn.Module``, so that it moves to the GPU with its model and a model takes plain waveforms.
+
+Taught in: 01_representations, 04_supervised.
+"""
+
+from mclass.frontends.logmel import LogMel, mel_bands
+from mclass.frontends.raw import Raw, check_waveform
+
+__all__ = ["LogMel", "Raw", "check_waveform", "mel_bands"]
