@@ -1,7 +1,8 @@
 """Audio files in, mono float32 waveforms out: decode, mix down, resample, read a part, save.
 
 `read` decodes only the part that is asked for, plus a margin that makes the part equal the same samples of the
-whole file. wav, flac, ogg, opus, mp3 and aiff are decoded by libsndfile; m4a and aac need an ffmpeg program.
+whole file; `blocks` decodes a file of any length in pieces. wav, flac, ogg, opus, mp3 and aiff are decoded by
+libsndfile; m4a and aac need an ffmpeg program.
 
 Conventions: ``start`` and ``num_samples`` count samples at the rate that is *asked for*, never at the file's.
 
@@ -10,13 +11,10 @@ Taught in: 01_representations, 04_supervised.
 
 from __future__ import annotations
 
-import difflib
-import functools
 import io
 import math
 import os
-import shutil
-import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,17 +23,12 @@ import soundfile
 import soxr
 import torch
 
-from mclass import _containers
+from mclass._decoding import MAX_RATE, decode_in_pieces, open_file, read_mono
+from mclass._decoding import SUFFIXES as SUFFIXES
 from mclass._files import replacing
 from mclass.errors import AudioError
 
-SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".m4a", ".aac")
-
 _MARGIN = 256  # samples at the lower of two rates: more than half the length of soxr's HQ filter
-# An mp3 frame may use bits stored up to 511 bytes earlier, which is many frames where the music is quiet.
-_MP3_PREROLL = 16 * 1152
-_BLOCK = 1 << 18  # frames decoded at once: bounds the memory that a file of many channels takes
-_MAX_RATE = 1_000_000
 
 
 class AudioInfo(NamedTuple):
@@ -90,8 +83,8 @@ def info(path: str | os.PathLike) -> AudioInfo:
     >>> info(path).seconds
     0.5
     """
-    with _open(path) as file:
-        _read_mono(path, file, file.frames - 1, 1)
+    with open_file(path) as file:
+        read_mono(path, file, file.frames - 1, 1)
         decoded_by_ffmpeg = file.format == "WAV" and isinstance(file.name, io.BytesIO)
         kind = "MPEG4" if decoded_by_ffmpeg else file.format
         return AudioInfo(file.samplerate, file.frames, file.channels, kind, file.subtype)
@@ -138,7 +131,7 @@ def read(
     for name, value in (("start", start), ("num_samples", num_samples)):
         if value is not None and not isinstance(value, int | np.integer):
             raise AudioError(f"{name} is a whole number of samples, got {value!r} (seconds? multiply by the rate)")
-    with _open(path) as file:
+    with open_file(path) as file:
         total = target_length(file.frames, file.samplerate, sample_rate)
         if num_samples is None:
             num_samples = total - start
@@ -149,7 +142,7 @@ def read(
                 "(Were seconds given where samples are expected?)"
             )
         first, last, offset = _source_range(file.samplerate, sample_rate, start, num_samples)
-        waveform = _read_mono(path, file, first, min(last, file.frames) - first)
+        waveform = read_mono(path, file, first, min(last, file.frames) - first)
         bad = waveform.size - np.isfinite(waveform).sum()
         if bad:
             raise AudioError(
@@ -158,6 +151,42 @@ def read(
             )
         waveform = _resample(waveform, file.samplerate, sample_rate)[offset : offset + num_samples]
     return torch.from_numpy(np.ascontiguousarray(waveform))
+
+
+def blocks(path: str | os.PathLike, sample_rate: int) -> Iterator[torch.Tensor]:
+    """Read a file from its beginning to its end in pieces: joined, they equal what `read` returns.
+
+    The memory it takes does not grow with the length of the file.
+
+    Parameters
+    ----------
+    path : path
+    sample_rate : int
+        The rate wanted, in Hz. The file may have any other.
+
+    Returns
+    -------
+    iterator of torch.Tensor, shape (samples,), float32
+        Some seconds each, of no fixed length.
+
+    Raises
+    ------
+    AudioError
+        As `read`. What the header gives away, and a file that was cut off, before the first piece; samples that
+        are not finite when they are reached.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "noise.flac")
+    >>> save(path, torch.rand(882_000), sample_rate=44_100)
+    >>> pieces = [*blocks(path, 16_000)]
+    >>> len(pieces) > 1, torch.equal(torch.cat(pieces), read(path, 16_000))
+    (True, True)
+    """
+    _check_rate("sample_rate", sample_rate)
+    from_rate, pieces = decode_in_pieces(path)
+    return _resample_pieces(path, pieces, from_rate, sample_rate)
 
 
 def resample(waveform: torch.Tensor | np.ndarray, from_rate: int, to_rate: int) -> torch.Tensor:
@@ -244,8 +273,8 @@ def save(path: str | os.PathLike, waveform: torch.Tensor | np.ndarray, sample_ra
 
 
 def _check_rate(name: str, rate: int) -> None:
-    if not isinstance(rate, int | np.integer) or isinstance(rate, bool) or not 1 <= rate <= _MAX_RATE:
-        raise AudioError(f"{name} must be a whole number of Hz from 1 to {_MAX_RATE}, got {rate!r}")
+    if not isinstance(rate, int | np.integer) or isinstance(rate, bool) or not 1 <= rate <= MAX_RATE:
+        raise AudioError(f"{name} must be a whole number of Hz from 1 to {MAX_RATE}, got {rate!r}")
 
 
 def _check_waveform(waveform: torch.Tensor | np.ndarray) -> np.ndarray:
@@ -282,104 +311,26 @@ def _resample(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     ]
 
 
-def _open(path: str | os.PathLike) -> soundfile.SoundFile:
-    """Open a file for reading, or raise the one error that says what is wrong with it."""
-    path = Path(path).expanduser()
-    try:
-        with open(path, "rb") as file:
-            head, size = file.read(64), os.fstat(file.fileno()).st_size
-    except IsADirectoryError:
-        raise AudioError(
-            f"{path}: is a folder. Give a file in it, or load it with mclass.datasets.load('folder', root=…)."
-        ) from None
-    except FileNotFoundError:
-        raise AudioError(f"{path}: no such file{_guess(path)}. Check the path.") from None
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be read: {error.strerror}.") from None
-    if not size:
-        raise AudioError(f"{path}: the file is empty (0 bytes). Copy or download it again.") from None
-    _containers.check_complete(path, head)
-    not_audio = (
-        f"{path}: is not audio that can be decoded{_containers.looks_like(head)}, or its header is damaged. "
-        "Allowed: wav, flac, ogg, opus, mp3, aiff, m4a."
-    )
-    if _containers.looks_like(head):
-        raise AudioError(not_audio)
-    try:
-        if _containers.needs_ffmpeg(head):
-            return soundfile.SoundFile(io.BytesIO(_decode_with_ffmpeg(path, size, os.stat(path).st_mtime_ns)))
-        counted = _containers.mp3_with_length(path, head)
-        file = soundfile.SoundFile(io.BytesIO(counted) if counted else path)
-    except (soundfile.LibsndfileError, TypeError):
-        raise AudioError(not_audio) from None
-    if file.frames < 1 or file.frames > 1 << 48:
-        problem = "has no samples" if file.frames < 1 else "does not say how long it is: its writing was cut off"
-        file.close()
-        raise AudioError(f"{path}: {problem}. Export the recording again.")
-    if not 1 <= file.samplerate <= _MAX_RATE:
-        rate = file.samplerate
-        file.close()
-        raise AudioError(f"{path}: its header gives a sample rate of {rate} Hz. Export the recording again.")
-    return file
-
-
-def _guess(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f" (its folder {path.parent} does not exist either; the current folder is {Path.cwd()})"
-    try:
-        names = [name for name in os.listdir(path.parent) if name.lower().endswith(SUFFIXES)]
-    except OSError:  # a folder may be entered and yet not be listed
-        names = []
-    close = difflib.get_close_matches(path.name, names, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
-
-
-def _read_mono(path: str | os.PathLike, file: soundfile.SoundFile, first: int, count: int) -> np.ndarray:
-    """`count` samples from `first` at the file's own rate, channels averaged."""
-    preroll = 0
-    if file.format == "MP3":
-        preroll = min(first, _MP3_PREROLL)
-    elif file.subtype == "VORBIS" and first:
-        preroll = first - min(first, max(_containers.vorbis_last_page(Path(path).expanduser()) - 1, 0))
-    mono = np.empty(preroll + count, np.float32)
-    # soundfile seeks after every read, and a seek makes an mp3 decoder forget stored bits: read mp3 in one go.
-    size = mono.size if file.format == "MP3" else _BLOCK
-    weights = np.full(file.channels, 1 / file.channels, np.float32)  # much faster than mean(axis=1)
-    done = 0
-    try:
-        file.seek(first - preroll)
-        while done < mono.size:
-            block = file.read(min(size, mono.size - done), dtype="float32", always_2d=True)
-            if not len(block):
-                break
-            mono[done : done + len(block)] = block @ weights
-            done += len(block)
-    except soundfile.LibsndfileError:
-        pass
-    if done < mono.size:
-        raise AudioError(
-            f"{path}: is truncated or damaged: its header promises {file.frames} samples "
-            f"({file.frames / file.samplerate:.2f} s), but they cannot all be read. Copy or download it again."
-        )
-    return mono[preroll:]
-
-
-@functools.lru_cache(maxsize=2)
-def _decode_with_ffmpeg(path: Path, size: int, modified: int) -> bytes:
-    """A file that libsndfile does not know, as the bytes of a wav. `size` and `modified` key the cache."""
-    program = shutil.which("ffmpeg")
-    if program is None:
-        try:
-            import imageio_ffmpeg
-
-            program = imageio_ffmpeg.get_ffmpeg_exe()
-        except (ImportError, RuntimeError):
+def _resample_pieces(
+    path: str | os.PathLike, pieces: Iterator[np.ndarray], from_rate: int, to_rate: int
+) -> Iterator[torch.Tensor]:
+    stream = None if from_rate == to_rate else soxr.ResampleStream(from_rate, to_rate, 1, quality="HQ")
+    received = delivered = 0
+    for piece in pieces:
+        if not np.isfinite(piece).all():
+            bad = np.flatnonzero(~np.isfinite(piece))
             raise AudioError(
-                f"{path}: m4a/aac needs the program ffmpeg, which was not found. Install it (with the system's "
-                "package manager, or `pip install imageio-ffmpeg`), or convert the file to flac or mp3."
-            ) from None
-    command = [program, "-v", "error", "-nostdin", "-i", str(path), "-vn", "-f", "wav", "-c:a", "pcm_f32le", "-"]
-    result = subprocess.run(command, capture_output=True, check=False)
-    if result.returncode or not result.stdout:
-        raise AudioError(f"{path}: ffmpeg cannot decode it; it is damaged or holds no audio. Export it again.")
-    return result.stdout
+                f"{path}: {bad.size} samples from {(received + bad[0]) / from_rate:.2f} s on are NaN or infinite. "
+                "The program that wrote it failed: render it again, or leave the file out."
+            )
+        received += piece.size
+        if stream:
+            piece = stream.resample_chunk(piece)
+            delivered += piece.size
+        if piece.size:
+            yield torch.from_numpy(piece)
+    if not received:
+        raise AudioError(f"{path}: has no samples. Export the recording again.")
+    if stream:  # the end as in `_resample`
+        rest = stream.resample_chunk(np.zeros(math.ceil(from_rate / to_rate), np.float32), last=True)
+        yield torch.from_numpy(rest[: target_length(received, from_rate, to_rate) - delivered])

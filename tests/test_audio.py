@@ -13,7 +13,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mclass import audio
+from mclass import _decoding, audio
 from mclass.errors import AudioError
 
 LOSSY = ("ogg", "opus", "mp3", "vbr.mp3")
@@ -61,6 +61,15 @@ def test_one_decode_call_gives_the_whole_variable_rate_mp3(files):
     # Block-wise reading through soundfile seeks between the blocks and spoils the frames after each seek.
     reference, rate = soundfile.read(files["vbr.mp3"], dtype="float32")
     np.testing.assert_allclose(audio.read(files["vbr.mp3"], rate), reference.mean(axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [8000, 44_100, 48_000])
+@pytest.mark.parametrize("suffix", bad_audio.FORMATS)
+def test_blocks_join_to_the_whole(files, suffix, rate, monkeypatch):
+    monkeypatch.setattr(_decoding, "_BLOCK", 30_011)
+    blocks = [*audio.blocks(files[suffix], rate)]
+    assert len(blocks) > 5
+    assert torch.equal(torch.cat(blocks), audio.read(files[suffix], rate))
 
 
 @pytest.mark.parametrize("suffix", ["ogg", "opus"])
@@ -127,7 +136,7 @@ def test_a_part_is_read_without_the_rest(tmp_path, monkeypatch):
 
 def test_bad_files_get_one_clear_error(tmp_path):
     for kind, (path, word) in bad_audio.bad_files(tmp_path).items():
-        for function in (audio.info, lambda p: audio.read(p, 16_000)):
+        for function in (audio.info, lambda p: audio.read(p, 16_000), lambda p: audio.blocks(p, 16_000)):
             with pytest.raises(AudioError) as caught:
                 function(path)
             message = str(caught.value)
@@ -145,6 +154,8 @@ def test_not_finite_samples_are_counted(tmp_path):
     with pytest.raises(AudioError, match="3 of 8000 samples are NaN or infinite"):
         audio.read(path, 16_000)
     assert audio.read(path, 16_000, start=100).isfinite().all()
+    with pytest.raises(AudioError, match=r"3 samples from 0.00 s on are NaN or infinite"):
+        next(audio.blocks(path, 16_000))
 
 
 def test_silence_and_a_single_sample_are_audio(tmp_path):
@@ -234,7 +245,13 @@ def test_m4a_through_ffmpeg(tmp_path, monkeypatch):
     np.testing.assert_allclose(
         audio.read(tmp_path / "a.m4a", 44_100, 100, 50), sound.mean(axis=1)[100:150], atol=1e-6
     )
+    whole = audio.read(tmp_path / "a.m4a", 16_000)
+    torch.testing.assert_close(torch.cat([*audio.blocks(tmp_path / "a.m4a", 16_000)]), whole, atol=0, rtol=0)
+    program.write_text(f"#!/bin/sh\n/bin/cat '{tmp_path / 'decoded.wav'}'\nexit 1\n")
+    with pytest.raises(AudioError, match="ffmpeg cannot decode it"):
+        [*audio.blocks(tmp_path / "a.m4a", 16_000)]
     program.write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "b.m4a").write_bytes(M4A)
-    with pytest.raises(AudioError, match="ffmpeg cannot decode it"):
-        audio.info(tmp_path / "b.m4a")
+    for function in (audio.info, lambda path: audio.blocks(path, 16_000)):
+        with pytest.raises(AudioError, match="ffmpeg cannot decode it"):
+            function(tmp_path / "b.m4a")
