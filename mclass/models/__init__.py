@@ -1,8 +1,8 @@
 """Models by name: create one, save it, load it.
 
 >>> from mclass import models
->>> models.list()
-['cnn_1d', 'cnn_2d', 'homework_fcn']
+>>> "musicnn" in models.list()
+True
 >>> model = models.create("cnn_2d", num_tags=10)
 >>> model.num_samples, model.sample_rate
 (48000, 16000)
@@ -22,6 +22,20 @@ from mclass.models.files import load, load_weights, save
 # name -> (module, class, options it is built with); a module is imported when its model is first created.
 _MODELS = {
     "fcn": ("fcn", "FCN", {}),
+    "fcn_4": (
+        "fcn",
+        "FCN",
+        {
+            "channels": (128, 384, 768, 2048),
+            "pools": ((2, 4), (4, 5), (3, 8), (4, 8)),
+            "sample_rate": 12000,
+            "num_samples": 349_440,  # 29.12 s, 1366 frames
+            "block_dropout": 0.5,
+        },
+    ),
+    "crnn": ("crnn", "CRNN", {}),
+    "short_chunk_cnn": ("short_chunk", "ShortChunkCNN", {}),
+    "short_chunk_cnn_res": ("short_chunk", "ShortChunkCNNRes", {}),
     "cnn_1d": ("homework", "CNN1d", {}),
     "cnn_2d": ("homework", "CNN2d", {}),
     "homework_fcn": ("homework", "HomeworkFCN", {}),
@@ -61,7 +75,7 @@ def create(name: str, num_tags: int = 50, **options) -> WaveformModel:
     --------
     >>> create("cnn2d")
     Traceback (most recent call last):
-    mclass.errors.ModelError: unknown model 'cnn2d' (did you mean 'cnn_2d'?); available: cnn_1d, cnn_2d, ...
+    mclass.errors.ModelError: unknown model 'cnn2d' (did you mean 'cnn_2d'?); available: ...
     """
     if name not in _MODELS:
         raise ModelError(unknown_name("model", name, list()))

@@ -5,6 +5,8 @@ Taught in: 04_supervised.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -16,7 +18,8 @@ ACTIVATIONS = {"relu": nn.ReLU, "elu": nn.ELU, "gelu": nn.GELU}
 class ConvBlock1d(nn.Module):
     """Convolution over time, batch norm, ReLU, max-pooling.
 
-    Shapes: ``(batch, in_channels, time)`` to ``(batch, out_channels, (time + 2 * padding - kernel + 1) // pool)``.
+    Shapes: ``(batch, in_channels, time)`` to ``(batch, out_channels, steps // pool)``, where
+    ``steps = (time + 2 * padding - kernel) // stride + 1``.
 
     Examples
     --------
@@ -24,11 +27,13 @@ class ConvBlock1d(nn.Module):
     torch.Size([2, 32, 64])
     """
 
-    def __init__(self, in_channels: int, out_channels: int, pool: int, kernel: int = 3, padding: int = 1):
+    def __init__(
+        self, in_channels: int, out_channels: int, pool: int, kernel: int = 3, padding: int = 1, stride: int = 1
+    ):
         super().__init__()
-        self.conv = nn.Conv1d(in_channels, out_channels, kernel, padding=padding)
+        self.conv = nn.Conv1d(in_channels, out_channels, kernel, stride=stride, padding=padding)
         self.norm = nn.BatchNorm1d(out_channels)
-        self.pool = nn.MaxPool1d(pool)
+        self.pool = nn.MaxPool1d(pool) if pool > 1 else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         # ReLU never changes which value is the largest, so pooling first gives the same result
@@ -95,6 +100,8 @@ class ResidualBlock2d(nn.Module):
     in_channels, out_channels : int
     stride : int or (int, int)
         Frequency and time.
+    pool : int or (int, int)
+        Max-pooling of the sum, over frequency and time; it rounds down.
 
     Examples
     --------
@@ -102,7 +109,13 @@ class ResidualBlock2d(nn.Module):
     torch.Size([2, 64, 48, 94])
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int | tuple[int, int] = 2):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int | tuple[int, int] = 2,
+        pool: int | tuple[int, int] = 1,
+    ):
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1)
         self.norm1 = nn.BatchNorm2d(out_channels)
@@ -112,10 +125,45 @@ class ResidualBlock2d(nn.Module):
         if self.conv1.stride != (1, 1) or in_channels != out_channels:
             self.conv3 = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1)
             self.norm3 = nn.BatchNorm2d(out_channels)
+        self.pool = nn.MaxPool2d(pool) if pool not in (1, (1, 1)) else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         change = torch.relu(self.norm1(self.conv1(x)))
         change = self.norm2(self.conv2(change))
         if self.conv3 is not None:
             x = self.norm3(self.conv3(x))
-        return torch.relu(x + change)
+        return torch.relu(self.pool(x + change))  # ReLU last: see ConvBlock1d
+
+
+def conv_blocks_2d(
+    channels: Sequence[int], pools: Sequence[tuple[int, int]], activation: str = "relu", dropout: float = 0.0
+) -> nn.Sequential:
+    """Blocks one after the other on one input channel, with dropout between them.
+
+    Parameters
+    ----------
+    channels : sequence of int
+        Width of each block.
+    pools : sequence of (int, int)
+        Max-pooling of each block, over frequency and time.
+    activation, dropout
+        See `ConvBlock2d`. After the last block there is no dropout; heads have their own.
+
+    Raises
+    ------
+    ValueError
+        If there is not one pool for each block.
+
+    Examples
+    --------
+    >>> conv_blocks_2d((64, 128), pools=((4, 4), (3, 3)))(torch.zeros(2, 1, 96, 188)).shape
+    torch.Size([2, 128, 8, 15])
+    """
+    if len(channels) != len(pools):
+        raise ValueError(f"channels are the widths of {len(pools)} blocks, got {len(channels)}: {channels}")
+    blocks, inputs, last = nn.Sequential(), 1, len(channels) - 1
+    for i, (outputs, pool) in enumerate(zip(channels, pools, strict=True)):
+        blocks.append(ConvBlock2d(inputs, outputs, pool, activation, dropout if i < last else 0.0))
+        inputs = outputs
+    # The channels of one time-frequency point side by side in memory: the same numbers, about 1.5 times as fast.
+    return blocks.to(memory_format=torch.channels_last)

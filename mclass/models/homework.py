@@ -18,12 +18,14 @@ Taught in: 04_supervised.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
 from mclass.frontends import LogMel
 from mclass.models.base import WaveformModel, check_num_tags
-from mclass.models.blocks import ConvBlock1d, ConvBlock2d
+from mclass.models.blocks import ConvBlock1d, conv_blocks_2d
 
 # (frequency, time); together they reduce 96 × 188 to 1 × 1.
 POOLS = ((4, 4), (3, 3), (3, 3), (2, 5))
@@ -88,9 +90,9 @@ class CNN2d(WaveformModel):
         super().__init__()
         self.num_tags = check_num_tags(num_tags)
         self.frontend = LogMel()
-        self.min_samples = _min_samples(self.frontend.hop_length)
+        self.min_samples = (math.prod(time for _, time in POOLS) - 1) * self.frontend.hop_length
         self.input_norm = nn.BatchNorm2d(1)
-        self.blocks = _blocks_2d(channels)
+        self.blocks = conv_blocks_2d(channels, POOLS)
         self.head = nn.Linear(channels[-1], num_tags)
 
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
@@ -132,19 +134,3 @@ class HomeworkFCN(CNN2d):
                 "in training, HomeworkFCN needs at least 2 waveforms: its last batch norm compares them"
             )
         return self.head(features).mean(dim=(2, 3))
-
-
-def _blocks_2d(channels: tuple[int, ...]) -> nn.Sequential:
-    if len(channels) != len(POOLS):
-        raise ValueError(f"channels are the widths of {len(POOLS)} blocks, got {len(channels)}: {channels}")
-    inputs = (1, *channels[:-1])
-    blocks = nn.Sequential(*(ConvBlock2d(i, o, pool) for i, o, pool in zip(inputs, channels, POOLS, strict=True)))
-    # The channels of one time-frequency point side by side in memory: the same numbers, about 1.5 times as fast.
-    return blocks.to(memory_format=torch.channels_last)
-
-
-def _min_samples(hop_length: int) -> int:
-    frames = 1
-    for _, pool in reversed(POOLS):
-        frames *= pool
-    return (frames - 1) * hop_length

@@ -24,8 +24,13 @@ def _blocks(count: int) -> dict[str, str]:
     return {f"layer{i + 1}": f"blocks.{i}" for i in range(count)}
 
 
+_TWO_DENSE = {"dense1": "dense.0", "bn": "dense.1", "dense2": "head.1"}
+
 TABLES: dict[str, dict[str, str]] = {
     "fcn": {"spec_bn": "input_norm", **_blocks(5), "dense": "head.1"},
+    "crnn": {"spec_bn": "input_norm", **_blocks(4), "layer5": "rnn", "dense": "head.1"},
+    "short_chunk_cnn": {"spec_bn": "input_norm", **_blocks(7), **_TWO_DENSE},
+    "short_chunk_cnn_res": {"spec_bn": "input_norm", **_blocks(7), **_TWO_DENSE},
 }
 
 
