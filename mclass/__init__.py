@@ -25,6 +25,7 @@ _SUBMODULES = (
     "metrics",
     "models",
     "plot",
+    "pretrained",
     "tags",
     "training",
 )

@@ -26,6 +26,10 @@ class CacheError(OSError):
     """The cache folder cannot be written, is full, or holds something that is not ours."""
 
 
+class DownloadError(OSError):
+    """A file cannot be fetched, or is not the one that was expected."""
+
+
 def unknown_name(kind: str, given: object, allowed: Iterable[str]) -> str:
     """Say that a name is unknown, list what exists and guess what was meant.
 

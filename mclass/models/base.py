@@ -44,12 +44,12 @@ class WaveformModel(nn.Module):
     multilabel: bool = True
 
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
-        """Map waveforms, shape ``(batch, samples)``, to what the layers find at each moment, before time is summed up.
+        """Map waveforms, shape ``(batch, samples)``, to what the layers find at each moment.
 
         Returns
         -------
         torch.Tensor, shape (batch, channels, time) or (batch, channels, frequency, time)
-            Time is always the last dimension.
+            Before time is summed up; it is always the last dimension.
         """
         raise NotImplementedError
 

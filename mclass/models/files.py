@@ -11,6 +11,7 @@ import pickle
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -156,23 +157,60 @@ def read_checkpoint(path: str | os.PathLike, expected: str) -> dict:
     path = Path(path)
     if path.is_dir():
         raise ModelError(f"{path} is a folder; a model is a file such as {path / 'model.pt'}")
+    content = read_torch(path)
+    if not isinstance(content, dict) or content.get("format") != expected:
+        raise ModelError(f"{path} is a torch file, but not a {expected} file")
+    return content
+
+
+def read_torch(path: str | os.PathLike) -> Any:
+    """Read tensors and plain containers from a file of ``torch.save``, old format or new; never runs code in it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ModelError
+        If the file is damaged, is not torch's, or holds anything but tensors and plain containers.
+    """
+    path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no such file: {path}")
+    damaged = f"{path} is damaged (truncated?) or is not a file that torch.save wrote"
     try:
-        if path.stat().st_size == 0:
-            raise ModelError(f"{path} is empty")
-        if not zipfile.is_zipfile(path):
-            raise ModelError(f"{path} is damaged (truncated?) or is not a file that torch.save wrote")
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
+        kind = _kind(path)
+        if kind != "torch":
+            raise ModelError(f"{path} is empty" if kind == "empty" else damaged)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Unsupported" not in str(error):  # "Unsupported global", "Unsupported operand": torch's own refusal
+            raise ModelError(damaged) from None
         raise ModelError(
             f"{path} holds Python objects that could run code when loaded; refused. "
             "mclass.models.save writes plain weights: was this saved with torch.save(model)?"
         ) from None
+    except ModelError:
+        raise
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror or error}") from None
-    except (RuntimeError, EOFError, KeyError, UnicodeDecodeError, zipfile.BadZipFile):
-        raise ModelError(f"{path} is damaged (truncated?) or is not a file that torch.save wrote") from None
-    if not isinstance(content, dict) or content.get("format") != expected:
-        raise ModelError(f"{path} is a torch file, but not a {expected} file")
-    return content
+    except (
+        RuntimeError,
+        EOFError,
+        KeyError,
+        ValueError,
+        IndexError,
+        AttributeError,
+        TypeError,
+        zipfile.BadZipFile,
+    ):
+        raise ModelError(damaged) from None
+
+
+def _kind(path: Path) -> str:
+    if zipfile.is_zipfile(path):
+        return "torch"
+    with path.open("rb") as file:
+        start = file.read(14)
+    # torch's format before 1.6: a pickle that starts with a magic number of ten bytes
+    old = start[2:] == b"\x8a\x0a" + 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
+    return "torch" if old else "unknown" if start else "empty"
