@@ -28,7 +28,7 @@ from mclass.errors import ModelError, unknown_name
 from mclass.models import WaveformModel
 from mclass.models.files import read_torch
 from mclass.pretrained.catalogue import CATALOGUE, Checkpoint
-from mclass.pretrained.names import TABLES, translate
+from mclass.pretrained.names import OPTIONAL, TABLES, translate
 
 __all__ = ["Checkpoint", "from_original", "info", "list", "load"]
 
@@ -169,6 +169,7 @@ def from_original(name: str, state_dict: Mapping[str, torch.Tensor]) -> Waveform
             expected = tuple(own[key].shape) if key in own else "nothing of that name"
             raise ModelError(f"{refused}{key!r} has shape {tuple(value.shape)}, expected {expected}")
     missing = {key for key in own.keys() - ours.keys() if not key.endswith("num_batches_tracked")}
+    missing = {key for key in missing if not key.startswith(OPTIONAL.get(name, ()))}
     headless = {key for key in missing if key.startswith("head.")}
     if missing and missing != headless:
         raise ModelError(f"{refused}{len(missing)} parts are missing, such as {min(missing - headless)!r}")
