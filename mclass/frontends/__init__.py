@@ -5,8 +5,22 @@ A front end is an ``nn.Module``, so that it moves to the GPU with its model and 
 Taught in: 01_representations, 04_supervised.
 """
 
+from mclass.frontends.cqt import CQT
 from mclass.frontends.harmonic import Harmonic
 from mclass.frontends.logmel import LogMel, mel_bands
+from mclass.frontends.mfcc import MFCC
+from mclass.frontends.multiresolution import MultiResolutionLogMel
 from mclass.frontends.raw import Raw, check_waveform
+from mclass.frontends.stft import STFT
 
-__all__ = ["Harmonic", "LogMel", "Raw", "check_waveform", "mel_bands"]
+__all__ = [
+    "CQT",
+    "Harmonic",
+    "LogMel",
+    "MFCC",
+    "MultiResolutionLogMel",
+    "Raw",
+    "STFT",
+    "check_waveform",
+    "mel_bands",
+]
