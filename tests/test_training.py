@@ -252,7 +252,7 @@ def test_any_lightning_trainer_runs_the_task():
 
 def test_bf16_is_close():
     _, exact = run(model=small(), epochs=1)
-    _, rough = run(model=small(), epochs=1, precision="bf16-mixed")
+    _, rough = run(model=small(), epochs=1, precision="bf16")
     assert rough.history.train_loss[0] == pytest.approx(exact.history.train_loss[0], rel=0.05)
     assert rough.history.train_loss[0] != exact.history.train_loss[0]
 
@@ -408,6 +408,7 @@ def test_clips_of_different_lengths():
         ({"patience": 0}, "patience"),
         ({"seed": -1}, "seed must be an integer of at least 0, got -1"),
         ({"logger": "wandb"}, "unknown logger 'wandb'"),
+        ({"precision": "bf61"}, r"unknown precision 'bf61' \(did you mean 'bf16'\?\)"),
         ({"resume": True}, "needs the folder"),
         ({"train": TRAIN.subset([])}, "no clips"),
         ({"valid": Tones(9, multilabel=False)}, "multilabel=False"),
