@@ -1,7 +1,8 @@
 """Convolutions, then a recurrent network that reads what they find from left to right.
 
 Source: K. Choi, G. Fazekas, M. Sandler, K. Cho, *Convolutional recurrent neural networks for music
-classification*, ICASSP 2017; sizes of M. Won et al., *Evaluation of CNN-based automatic music tagging models*, SMC 2020.
+classification*, ICASSP 2017; sizes of M. Won et al., *Evaluation of CNN-based automatic music tagging
+models*, SMC 2020.
 
 Taught in: 04_supervised.
 """

@@ -25,9 +25,16 @@ def _blocks(count: int) -> dict[str, str]:
 
 
 _TWO_DENSE = {"dense1": "dense.0", "bn": "dense.1", "dense2": "head.1"}
+_MUSICNN = {
+    **{f"layers.{i}": f"vertical.{i}" for i in range(2)},
+    **{f"layers.{i + 2}": f"horizontal.{i}" for i in range(3)},
+    **{f"layer{i + 1}": f"backend.{i}" for i in range(3)},
+}
 
 TABLES: dict[str, dict[str, str]] = {
     "fcn": {"spec_bn": "input_norm", **_blocks(5), "dense": "head.1"},
+    "musicnn": {"spec_bn": "input_norm", **_MUSICNN, **_TWO_DENSE},
+    "musicnn_msd": {"spec_bn": "input_norm", **_MUSICNN, **_TWO_DENSE},
     "crnn": {"spec_bn": "input_norm", **_blocks(4), "layer5": "rnn", "dense": "head.1"},
     "sample_cnn": {**_blocks(11), "dense": "head.1"},
     "sample_cnn_se": {**_blocks(11), **_TWO_DENSE},
