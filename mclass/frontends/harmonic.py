@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from mclass.frontends.raw import check_waveform
+from mclass.frontends.stft import check_frames, decibels, frame_padding, rescale, short_time_spectrum
 
 LOWEST = 24  # MIDI number of C1, 32.7 Hz
 
@@ -68,8 +69,8 @@ class Harmonic(nn.Module):
         learn_q: bool = True,
     ):
         super().__init__()
-        counts = {"n_fft": n_fft, "hop_length": hop_length, "num_harmonics": num_harmonics}
-        for name, value in {**counts, "bands_per_semitone": bands_per_semitone}.items():
+        check_frames(n_fft, hop_length, n_fft)
+        for name, value in {"num_harmonics": num_harmonics, "bands_per_semitone": bands_per_semitone}.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if q <= 0:
@@ -101,7 +102,7 @@ class Harmonic(nn.Module):
     @property
     def min_samples(self) -> int:
         """Length of the shortest waveform that can be reflected at its ends."""
-        return self.n_fft // 2 + 1
+        return 1 + max(frame_padding(self.n_fft, self.n_fft))
 
     def extra_repr(self) -> str:
         return (
@@ -123,11 +124,7 @@ class Harmonic(nn.Module):
         """Map waveforms, shape ``(batch, samples)``, to ``(batch, num_harmonics, num_bands, frames)`` in dB."""
         check_waveform(waveform, self.min_samples)
         with torch.autocast(waveform.device.type, enabled=False):  # decibels need all of float32
-            waveform = waveform.to(self.window.dtype)
-            half = self.n_fft // 2
-            waveform = nn.functional.pad(waveform[:, None], (half, half), mode="reflect")[:, 0]
-            spectrum = torch.fft.rfft(waveform.unfold(1, self.n_fft, self.hop_length) * self.window)
-            power = torch.view_as_real(spectrum).square().sum(-1)  # (batch, frames, frequencies)
-            power = power @ self.filters().flatten(1)  # (batch, frames, harmonics × bands)
-            decibels = 10 * power.clamp(min=1e-10).log10()
-            return decibels.unflatten(2, (self.num_harmonics, self.num_bands)).permute(0, 2, 3, 1).contiguous()
+            spectrum = short_time_spectrum(waveform, self.window, self.n_fft, self.hop_length)
+            power = rescale(spectrum, "power") @ self.filters().flatten(1)  # (batch, frames, harmonics × bands)
+            power = power.unflatten(2, (self.num_harmonics, self.num_bands))
+            return decibels(power).permute(0, 2, 3, 1).contiguous()
