@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import statistics
 import time
 from pathlib import Path
@@ -109,9 +108,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name in names or models.list():
         rows.append(measure(name))
         print(*rows[-1].values(), sep=" | ", flush=True)
-    print(
-        f"{torch.get_num_threads()} threads, {os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}"
-    )
+    print(f"{torch.get_num_threads()} threads on {os.cpu_count()} cores, torch {torch.__version__}")
     if not names:
         pd.DataFrame(rows).to_csv(TABLE, index=False)
 
