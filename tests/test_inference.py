@@ -1,13 +1,19 @@
 """Inference: chunks, averages, files and arrays, against a plain loop."""
 
+import itertools
+
+import bad_audio
 import numpy as np
 import pytest
 import soundfile
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tones import Tones, small
 
-from mclass import inference
+from mclass import _decoding, audio, inference
 from mclass.errors import AudioError, ModelError
+from mclass.inference.chunks import cut
 
 TAGS = ["low", "high", "noise"]
 
@@ -97,6 +103,104 @@ def test_tag_a_file(model, tmp_path):
         inference.tag(tmp_path / "b.wav", model)
 
 
+RATES = {"opus": 48_000}
+
+
+@pytest.mark.parametrize("hop", [None, 333, 9000])  # as long as a chunk, shorter, longer
+@pytest.mark.parametrize("suffix", bad_audio.FORMATS)
+def test_a_file_in_pieces_equals_the_whole_file(model, tmp_path, suffix, hop, monkeypatch):
+    rate = RATES.get(suffix, 44_100)
+    path = bad_audio.write(tmp_path, suffix, bad_audio.sweep(2.9, rate, channels=2), rate)
+    monkeypatch.setattr(_decoding, "_BLOCK", 10_007)
+    result = inference.tag(path, model, hop=hop)
+    whole = audio.read(path, 16_000)
+    np.testing.assert_allclose(result.taggram, plain(model, whole.numpy(), hop or 4000), atol=1e-5)
+    assert result.duration == len(whole) / 16_000
+    assert (result.file, result.padded, result.chunk_seconds) == (str(path), False, 0.25)
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_cut_is_unfold(data):
+    """Any stream, cut in any pieces."""
+    length, num_samples, hop, batch = (data.draw(st.integers(1, n)) for n in (200, 40, 60, 7))
+    wave = torch.arange(1.0, length + 1)
+    sizes = data.draw(st.lists(st.integers(0, 50), max_size=20))
+    ends = [*np.minimum(np.cumsum([0, *sizes]), length).tolist(), length]
+    blocks = [wave[a:b] for a, b in itertools.pairwise(ends)]
+    batches = list(cut(iter(blocks), num_samples, hop, batch))
+    padded = torch.nn.functional.pad(wave, (0, max(0, num_samples - length)))
+    assert torch.equal(torch.cat(batches), padded.unfold(0, num_samples, hop))
+    assert all(len(found) == batch for found in batches[:-1])
+
+
+def test_memory_does_not_grow_with_the_file(model, tmp_path):
+    def peak(seconds):
+        rng, path = np.random.default_rng(0), tmp_path / f"{seconds}.wav"
+        with soundfile.SoundFile(path, "w", 16_000, 1, "PCM_16") as file:
+            for _ in range(seconds):
+                file.write(rng.uniform(-0.5, 0.5, 16_000))
+        watched = []
+        monkeypatch = pytest.MonkeyPatch()
+        monkeypatch.setattr(model, "forward", lambda x: watched.append(x.untyped_storage().size()) or x[:, :3])
+        assert len(inference.tag(path, model).taggram) == 4 * seconds
+        monkeypatch.undo()
+        return max(watched)
+
+    assert peak(20) <= peak(200) < 4 * 2**20  # what a chunk is a view of: never the whole, which has 13 MB
+
+
+def test_aggregates(model):
+    clip = Tones(1, seconds=1.6).audio[0]
+    with torch.no_grad():
+        model.head.weight *= 20  # probabilities on both sides of a half
+    results = {how: inference.tag(clip, model, 16_000, 700, aggregate=how) for how in ("mean", "max", "majority")}
+    taggram = results["mean"].taggram
+    votes = [sum(row[i] > 0.5 for row in taggram) / len(taggram) for i in range(3)]
+    assert any(0 < vote < 1 for vote in votes)
+    np.testing.assert_allclose(results["majority"].scores, votes, rtol=1e-6)
+    np.testing.assert_allclose(results["max"].scores, [max(column) for column in taggram.T])
+    np.testing.assert_allclose(results["mean"].scores, sum(taggram) / len(taggram), rtol=1e-5)
+    assert results["max"].aggregate == "max"
+    with pytest.raises(ValueError, match="did you mean 'mean'"):
+        inference.tag(clip, model, 16_000, aggregate="mena")
+
+
+def test_audio_shorter_than_a_chunk_is_padded_and_said(model):
+    clip = Tones(1, seconds=0.1).audio[0]
+    with pytest.warns(UserWarning, match=r"0\.10 s are shorter than the 0\.25 s .* padded with silence"):
+        result = inference.tag(clip, model, sample_rate=16_000)
+    assert result.padded
+    np.testing.assert_allclose(result.taggram, plain(model, clip.numpy()), atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", ["16.wav", "flac", "mp3", "ogg"])
+def test_silence_is_refused(model, tmp_path, suffix):
+    path = bad_audio.write(tmp_path, suffix, np.zeros((44_100, 2)), 44_100)
+    with pytest.raises(AudioError, match=rf"sound.{suffix}: is silent"):
+        inference.tag(path, model)
+    with pytest.raises(AudioError, match="the recording: is silent"):
+        inference.tag(np.zeros(8000), model, sample_rate=16_000)
+
+
+def test_embed_is_the_mean_over_chunks(model, tmp_path):
+    clip = Tones(1, seconds=1.1).audio[0]
+    with torch.no_grad():
+        expected = sum(model.embed(clip[None, s : s + 4000])[0] for s in range(0, len(clip) - 3999, 2500)) / 6
+    np.testing.assert_allclose(inference.embed(clip, model, 16_000, hop=2500), expected, atol=1e-5)
+    soundfile.write(tmp_path / "a.wav", clip.numpy(), 16_000, subtype="FLOAT")
+    np.testing.assert_allclose(inference.embed(tmp_path / "a.wav", model, hop=2500), expected, atol=1e-5)
+
+
+def test_a_bar_shows_when_asked_for(model, tmp_path, capsys):
+    soundfile.write(tmp_path / "a.wav", Tones(1, seconds=2.0).audio[0].numpy(), 16_000)
+    inference.tag(tmp_path / "a.wav", model)
+    assert capsys.readouterr().err == ""
+    inference.tag(tmp_path / "a.wav", model, progress=True)
+    assert "a.wav 100% |" in (error := capsys.readouterr().err)
+    assert "2/2 s of audio" in error
+
+
 def test_plot(model):
     import matplotlib as mpl
 
@@ -119,6 +223,7 @@ def test_plot(model):
         (np.zeros(0), {"sample_rate": 16000}, "empty"),
         (np.full(8000, np.nan), {"sample_rate": 16000}, "8000 samples that are not finite"),
         (np.zeros(8000), {"sample_rate": 16000, "hop": 0.5}, "seconds"),
+        (np.zeros(8000), {"sample_rate": 16000, "batch_size": 0}, "at least 1"),
     ],
 )
 def test_tag_refuses(model, audio, options, message):
