@@ -1,10 +1,10 @@
 """How fast the front ends are on this CPU, and the log-mel beside torchaudio's.
 
-``python -m benchmarks.frontends`` prints two tables for 64 waveforms of 3.69 s at 16 kHz: the log-mel against
-torchaudio's ``MelSpectrogram`` and ``AmplitudeToDB`` (medians of interleaved runs, and the largest difference), and
-the milliseconds of every front end. Each is timed as a program finds it, and inside
-`mclass.memory.keep_freed_memory`, as `mclass.training.fit` and `mclass.inference` run it: what large blocks of memory
-cost otherwise depends on the system. CPU time hardly minds what else the machine does; the clock does.
+``python -m benchmarks.frontends`` prints, for 64 waveforms of 3.69 s at 16 kHz, the largest difference of the
+log-mel from torchaudio's ``MelSpectrogram`` and ``AmplitudeToDB``, and the milliseconds of both (medians of
+interleaved runs) and of every other front end. Each is timed as a program finds it, and inside
+`mclass.memory.keep_freed_memory`, as `mclass.training.fit` and `mclass.inference` run it: what large blocks of
+memory cost otherwise depends on the system. CPU time hardly minds what else the machine does; the clock does.
 """
 
 from __future__ import annotations
@@ -68,14 +68,15 @@ def main(repeats: int = 15) -> None:
             f"largest difference from torchaudio, {name:15s}{difference.max():.1e} dB"
             f"   (where it is above -60 dB: {difference[loud].max():.1e} dB)"
         )
+    contestants = {"torchaudio": lambda: theirs(noise), "LogMel": lambda: ours(noise)}
     print(f"\n{'milliseconds, medians':34s}{'clock':>8s}{'CPU':>8s}")
     for memory, context in {"": nullcontext, ", memory kept": keep_freed_memory}.items():
         with context():
-            pair = medians({"torchaudio": lambda: theirs(noise), "LogMel": lambda: ours(noise)}, repeats)
+            pair = medians(contestants, repeats)
             times = pair | medians({name: (lambda f=f: f(noise)) for name, f in others.items()}, 5)
         for name, (clock, cpu) in times.items():
             print(f"{name + memory:34s}{clock:8.1f}{cpu:8.1f}")
-        ratios = (theirs / ours for theirs, ours in zip(pair["torchaudio"], pair["LogMel"], strict=True))
+        ratios = (slow / fast for slow, fast in zip(pair["torchaudio"], pair["LogMel"], strict=True))
         print(f"{'torchaudio / LogMel' + memory:34s}" + "".join(f"{ratio:8.2f}" for ratio in ratios))
 
 

@@ -15,12 +15,12 @@ from mclass.frontends.stft import STFT
 
 __all__ = [
     "CQT",
+    "MFCC",
+    "STFT",
     "Harmonic",
     "LogMel",
-    "MFCC",
     "MultiResolutionLogMel",
     "Raw",
-    "STFT",
     "check_waveform",
     "mel_bands",
 ]

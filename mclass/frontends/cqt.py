@@ -17,13 +17,13 @@ from mclass.frontends.stft import check_scale, rescale
 class CQT(nn.Module):
     """Spectrogram whose frequencies rise by the same ratio (Brown 1991).
 
-    A window as long as Q periods of its frequency, ``Q = 1 / (2^(1 / bins_per_octave) - 1)``, just tells neighbours
-    apart. So windows get longer towards the bass: sharp in frequency there, blurred in time. A melody that is
-    transposed moves up in this picture and keeps its shape, which is what a convolution likes to see.
+    A window as long as Q periods of its frequency, ``Q = 1 / (2^(1 / bins_per_octave) - 1)``, just tells
+    neighbours apart. So windows get longer towards the bass: sharp in frequency there, blurred in time. A melody
+    that is transposed moves up in this picture and keeps its shape, which is what a convolution likes to see.
 
-    From one octave to the next lower one, windows are twice as long. Instead, the waveform is made half as long, and
-    the windows of the highest octave are used again (Schörkhuber & Klapuri 2010, *Constant-Q transform toolbox for
-    music processing*).
+    From one octave to the next lower one, windows are twice as long. Instead, the waveform is made half as long,
+    and the windows of the highest octave are used again (Schörkhuber & Klapuri 2010, *Constant-Q transform toolbox
+    for music processing*).
 
     Parameters
     ----------
@@ -66,7 +66,11 @@ class CQT(nn.Module):
     ):
         super().__init__()
         check_scale(scale, top_db)
-        for name, value in {"n_bins": n_bins, "bins_per_octave": bins_per_octave, "hop_length": hop_length}.items():
+        for name, value in {
+            "n_bins": n_bins,
+            "bins_per_octave": bins_per_octave,
+            "hop_length": hop_length,
+        }.items():
             if value != int(value) or value < 1:
                 raise ValueError(f"{name} must be an integer of at least 1, got {value}")
         octaves = math.ceil(n_bins / bins_per_octave)
@@ -77,15 +81,16 @@ class CQT(nn.Module):
             )
         q = 1 / (2 ** (1 / bins_per_octave) - 1)
         frequencies = f_min * 2 ** (torch.arange(n_bins, dtype=torch.float64) / bins_per_octave)
-        if not 0 < f_min or frequencies[-1] * (1 + 1 / q) > sample_rate / 2:
+        if not f_min > 0 or frequencies[-1] * (1 + 1 / q) > sample_rate / 2:
             raise ValueError(
-                f"the frequencies go from f_min={f_min:g} Hz to {frequencies[-1]:.0f} Hz; they must be positive and "
-                f"end a bin below half the sample rate ({sample_rate / 2:g} Hz). Give fewer n_bins or a lower f_min"
+                f"the frequencies go from f_min={f_min:g} Hz to {frequencies[-1]:.0f} Hz; they must be positive "
+                f"and end a bin below half the sample rate ({sample_rate / 2:g} Hz). Give fewer n_bins or a lower "
+                "f_min"
             )
         self.sample_rate, self.hop_length, self.f_min, self.n_bins = sample_rate, hop_length, f_min, n_bins
         self.bins_per_octave, self.scale, self.top_db, self.octaves = bins_per_octave, scale, top_db, octaves
         highest = frequencies[-bins_per_octave:]
-        self.register_buffer("kernels", _kernels(highest, q, sample_rate).to(torch.complex64), persistent=False)
+        self.register_buffer("kernels", _kernels(highest, q, sample_rate), persistent=False)
 
     @property
     def summary(self) -> str:
@@ -108,7 +113,7 @@ class CQT(nn.Module):
         """Map waveforms, ``(batch, samples)``, to ``(batch, 1, n_bins, 1 + samples // hop_length)``."""
         check_waveform(waveform)
         with torch.autocast(waveform.device.type, enabled=False):
-            waveform = waveform.to(self.kernels.real.dtype)
+            waveform = waveform.to(self.kernels.dtype)
             num_frames = 1 + waveform.shape[1] // self.hop_length
             # Room for half a window of the lowest octave around the first and the last frame, in steps that can be
             # halved for each octave.
@@ -124,28 +129,24 @@ class CQT(nn.Module):
                 # Frame 0 is centred where the waveform starts.
                 start = half * (step // 2**octave - 1)
                 frames = waveform[:, start:].unfold(1, len(self.kernels), self.hop_length // 2**octave)
-                octaves.insert(0, _product(frames[:, :num_frames], self.kernels))
-            result = torch.cat(octaves, dim=2)[..., -self.n_bins :]  # the lowest octave may be incomplete
+                octaves.insert(0, frames[:, :num_frames] @ self.kernels)
+            result = torch.view_as_complex(torch.cat(octaves, dim=2).unflatten(2, (-1, 2)))
+            result = result[..., -self.n_bins :]  # the lowest octave may be incomplete
             return rescale(result, self.scale, self.top_db).transpose(1, 2)[:, None].contiguous()
 
 
 def _kernels(frequencies: torch.Tensor, q: float, sample_rate: int) -> torch.Tensor:
-    """Windowed complex sines around the middle of an even number of samples, shape ``(samples, bins)``."""
+    """Windowed cosines and sines around the middle of an even number of samples, shape ``(samples, 2 * bins)``."""
     lengths = q * sample_rate / frequencies
     half = math.ceil(lengths.max().item() / 2)
     time = torch.arange(-half, half, dtype=torch.float64)[:, None]
     inside = (time / lengths).abs() <= 0.5
     windows = torch.where(inside, 0.5 + 0.5 * torch.cos(2 * math.pi * time / lengths), 0)  # Hann
-    return windows / windows.sum(0) * torch.exp(-2j * math.pi * frequencies / sample_rate * time)
+    kernels = windows / windows.sum(0) * torch.exp(-2j * math.pi * frequencies / sample_rate * time)
+    return torch.view_as_real(kernels).flatten(1).float()  # each real part beside its imaginary part
 
 
 def _halve(spectrum: torch.Tensor, num_samples: int) -> torch.Tensor:
     """The waveform with `num_samples` samples: its spectrum, cut off where the lower sample rate ends."""
     full = 2 * (spectrum.shape[1] - 1)
     return torch.fft.irfft(spectrum[:, : num_samples // 2 + 1], n=num_samples) * (num_samples / full)
-
-
-def _product(frames: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
-    """Complex product of real frames, ``(batch, frames, samples)``, with kernels, ``(samples, bins)``."""
-    real = frames @ torch.view_as_real(kernels).flatten(1)  # (batch, frames, 2 * bins), real beside imaginary
-    return torch.view_as_complex(real.unflatten(2, (-1, 2)))

@@ -13,7 +13,6 @@ from torch import nn
 from mclass.frontends.raw import check_waveform
 from mclass.frontends.stft import check_frames, check_scale, decibels, frame_padding, short_time_spectrum
 
-
 # Enough rows to keep both cores busy, few enough for what lies between waveform and bands to stay in the cache.
 BLOCK_SAMPLES = 1 << 18
 GROUP = 16  # bands of one product
@@ -111,18 +110,19 @@ class LogMel(nn.Module):
             rows = len(waveform)
             if waveform.device.type == "cpu":
                 rows = max(1, BLOCK_SAMPLES // waveform.shape[1])
-            power = torch.cat([self._power(block) for block in waveform.split(rows)])
-            return decibels(power, self.top_db).transpose(1, 2)[:, None].contiguous()
+            return torch.cat([self._decibels(block) for block in waveform.split(rows)])
 
-    def _power(self, waveform: torch.Tensor) -> torch.Tensor:
-        """Power in each band, shape ``(batch, frames, n_mels)``."""
+    def _decibels(self, waveform: torch.Tensor) -> torch.Tensor:
         spectrum = short_time_spectrum(waveform, self.window, self.n_fft, self.hop_length)
         squares = torch.view_as_real(spectrum).square().flatten(-2)
-        return torch.cat([squares[..., rows] @ self.bands[rows, columns] for rows, columns in self.groups], dim=-1)
+        power = torch.cat(
+            [squares[..., rows] @ self.bands[rows, columns] for rows, columns in self.groups], dim=-1
+        )
+        return decibels(power, self.top_db).transpose(1, 2)[:, None].contiguous()
 
 
 def _occupied(bands: torch.Tensor, start: int, stop: int) -> tuple[slice, slice]:
-    """Where columns `start` to `stop` are not zero. A triangle is narrow: most of the whole product is times zero."""
+    """Where columns `start` to `stop` are not zero. Triangles are narrow: most of the whole matrix is zeros."""
     columns = slice(start, min(stop, bands.shape[1]))
     rows = bands[:, columns].any(dim=1).nonzero().flatten().tolist() or [0]
     return slice(rows[0], rows[-1] + 1), columns

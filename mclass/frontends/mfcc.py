@@ -18,9 +18,9 @@ DELTA_REACH = 4  # frames to each side: librosa's width of 9
 class MFCC(nn.Module):
     """The first coefficients of the cosine transform of each log-mel frame (Davis & Mermelstein 1980).
 
-    Coefficient 0 is the mean level, 1 the tilt from low to high, and so on to ever finer ripples. Cosines undo most
-    of the correlation of neighbouring bands, which simple classifiers need and convolutions do not. The values
-    equal those of torchaudio's ``MFCC`` (which keeps `top_db` at 80) and of ``librosa.feature.mfcc``.
+    Coefficient 0 is the mean level, 1 the tilt from low to high, and so on to ever finer ripples. Cosines undo
+    most of the correlation of neighbouring bands, which simple classifiers need and convolutions do not. The
+    values equal those of torchaudio's ``MFCC`` and, for HTK's mel scale, of ``librosa.feature.mfcc``.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def dct(size: int) -> torch.Tensor:
     True
     """
     frequency, place = torch.arange(size)[:, None], torch.arange(size, dtype=torch.float64)
-    cosines = torch.cos(math.pi / size * frequency * (place + 0.5)) * math.sqrt(2 / size)
+    cosines = torch.cos(frequency * (place + 0.5) * (math.pi / size)) * math.sqrt(2 / size)
     cosines[0] /= math.sqrt(2)
     return cosines
 

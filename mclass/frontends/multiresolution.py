@@ -18,8 +18,9 @@ class MultiResolutionLogMel(nn.Module):
     """What red, green and blue are to a picture, short, middle and long windows are to this one.
 
     A short window says exactly when, a long one says exactly which frequency; a network that sees both need not
-    choose. As channels of an image they also fit a network that was trained on photographs (Palanisamy et al. 2020,
-    *Rethinking CNN models for audio classification*, with windows of 25, 50 and 100 ms and hops of 10, 25 and 50 ms).
+    choose. As channels of an image they also fit a network that was trained on photographs (Palanisamy et al.
+    2020, *Rethinking CNN models for audio classification*, with windows of 25, 50 and 100 ms and hops of 10, 25
+    and 50 ms).
 
     All channels have the same bands, and the frames of the shortest hop: the frames of the others are interpolated
     linearly (in dB) at those moments. Palanisamy et al. resize each picture to one size instead, which moves what
@@ -120,7 +121,7 @@ def at(picture: torch.Tensor, moments: torch.Tensor, hop_length: int) -> torch.T
     before = (moments // hop_length).clamp(max=picture.shape[-1] - 1)
     after = (before + 1).clamp(max=picture.shape[-1] - 1)
     weight = (moments % hop_length) / hop_length
-    return torch.lerp(picture[..., before], picture[..., after], weight.to(picture.dtype))
+    return torch.lerp(picture.index_select(-1, before), picture.index_select(-1, after), weight.to(picture.dtype))
 
 
 def _samples(milliseconds: float, sample_rate: int, name: str) -> int:

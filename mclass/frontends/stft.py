@@ -90,9 +90,7 @@ class STFT(nn.Module):
             return rescale(spectrum, self.scale, self.top_db).transpose(1, 2)[:, None].contiguous()
 
 
-def short_time_spectrum(
-    waveform: torch.Tensor, window: torch.Tensor, n_fft: int, hop_length: int
-) -> torch.Tensor:
+def short_time_spectrum(waveform: torch.Tensor, window: torch.Tensor, n_fft: int, hop_length: int) -> torch.Tensor:
     """Spectra of centred frames.
 
     Frame after frame: each frame is contiguous in memory, which is what the transform likes best (``torch.stft``
@@ -116,8 +114,11 @@ def short_time_spectrum(
     >>> short_time_spectrum(torch.zeros(2, 16000), torch.hann_window(400), 512, 160).shape
     torch.Size([2, 101, 257])
     """
-    padding = frame_padding(n_fft, len(window))
-    waveform = nn.functional.pad(waveform.to(window.dtype)[:, None], padding, mode="reflect")[:, 0]
+    before, after = frame_padding(n_fft, len(window))
+    waveform = waveform.to(window.dtype)
+    # The same as pad(…, mode="reflect"), and faster.
+    mirrored = waveform[:, 1 : before + 1].flip(1), waveform, waveform[:, -after - 1 : -1].flip(1)
+    waveform = torch.cat(mirrored, dim=1)
     return torch.fft.rfft(waveform.unfold(1, len(window), hop_length) * window, n=n_fft)
 
 
