@@ -18,6 +18,7 @@ import importlib
 from mclass.errors import ModelError, unknown_name
 from mclass.models.base import WaveformModel
 from mclass.models.files import load, load_weights, save
+from mclass.models.freezing import freeze, unfreeze
 
 # name -> (module, class, options it is built with); a module is imported when its model is first created.
 _MODELS = {
@@ -50,9 +51,14 @@ _MODELS = {
     "cnn_1d": ("homework", "CNN1d", {}),
     "cnn_2d": ("homework", "CNN2d", {}),
     "homework_fcn": ("homework", "HomeworkFCN", {}),
+    "homework_short_chunk": ("homework", "HomeworkShortChunk", {}),
+    "musical_feature_cnn": ("musical_feature", "MusicalFeatureCNN", {}),
+    "linear_embedding": ("embedding", "LinearEmbedding", {}),
+    "cnn_embedding": ("embedding", "Embedding", {"backbone": "cnn_2d"}),
+    "musicnn_embedding": ("embedding", "Embedding", {"backbone": "musicnn"}),
 }
 
-__all__ = ["WaveformModel", "create", "list", "load", "load_weights", "save"]
+__all__ = ["WaveformModel", "create", "freeze", "list", "load", "load_weights", "save", "unfreeze"]
 
 
 def list() -> builtins.list[str]:

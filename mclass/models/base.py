@@ -31,6 +31,8 @@ class WaveformModel(nn.Module):
         Names of the logits; set by training and by `mclass.models.load`.
     multilabel : bool
         Whether several tags may hold at once. Decides between sigmoid and softmax.
+    frozen : tuple of str
+        Names of the layers that `mclass.models.freeze` keeps as they are.
     """
 
     sample_rate: int = 16000
@@ -42,6 +44,7 @@ class WaveformModel(nn.Module):
     # Class attributes, so that a model is complete before anything names its outputs.
     tags: list[str] | None = None
     multilabel: bool = True
+    frozen: tuple[str, ...] = ()
 
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
         """Map waveforms, shape ``(batch, samples)``, to what the layers find at each moment.
@@ -70,6 +73,13 @@ class WaveformModel(nn.Module):
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Sigmoid of the logits if several tags may hold at once, softmax if exactly one does."""
         return logits.sigmoid() if self.multilabel else logits.softmax(dim=-1)
+
+    def train(self, mode: bool = True) -> WaveformModel:
+        """Switch between training and eval mode; frozen layers stay in eval mode."""
+        super().train(mode)
+        for name in self.frozen:
+            self.get_submodule(name).eval()
+        return self
 
     def check(self, waveform: torch.Tensor) -> None:
         """Refuse what `embed` cannot use (see `mclass.frontends.check_waveform`)."""
