@@ -55,7 +55,7 @@ def test_log_mel_equals_torchaudio(waveform, options):
     assert ours.shape == theirs.shape
     # The pure tone leaves distant bands to rounding errors 150 dB below it; compare where there is signal.
     loud = theirs > theirs.amax((1, 2, 3), keepdim=True) - 60
-    assert (ours - theirs)[loud].abs().max() < 1e-4
+    assert (ours - theirs)[loud].abs().max() < 2e-4
     assert (ours - theirs)[[0, 2]].abs().max() < 2e-5
 
 
