@@ -6,4 +6,4 @@ from benchmarks import etude, realism, training
 
 for benchmark in (etude, training, realism):
     print(f"\n{benchmark.__name__}: {benchmark.__doc__.splitlines()[0]}\n", flush=True)
-    benchmark.main([]) if benchmark is realism else benchmark.main()
+    benchmark.main([])

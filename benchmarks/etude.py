@@ -62,7 +62,7 @@ def _build(num_tracks: int, workers: int) -> tuple[float, float]:
     return float(seconds), float(kilobytes)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     one_core()
     whole_build()
 

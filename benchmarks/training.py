@@ -1,81 +1,147 @@
-"""How fast the 2D-CNN trains and predicts on this CPU, and what each exact rewrite brings.
+"""How fast models train on this CPU: as published, with our exact rewrites, and in bf16.
 
-``python -m benchmarks.training`` prints a table: 3-second chunks per second, forward and backward, best of a few
-interleaved runs. The first row is the network as published, in plain PyTorch.
+``python -m benchmarks.training`` prints a table and writes it to ``benchmarks/results/training.csv``: the time of
+one training step (forward, backward; batches of 16 of the model's own chunks), interleaved, the median of a few.
+
+* *as published*: convolution, batch norm, ReLU, max-pooling in this order; memory as PyTorch lays it out by
+  default; Musicnn's vertical filters as two-dimensional convolutions. Only the log-mel front end is ours.
+* *ours*: the same numbers, to rounding errors: ReLU after max-pooling, channels side by side in memory, vertical
+  filters as convolutions over time, and freed memory kept for the next step (see `mclass.memory`), as `fit` does.
+* *bf16*: ours with ``precision="bf16"``; other numbers. ``python -m experiments.precision`` shows what that costs.
 """
 
 from __future__ import annotations
 
+import argparse
+import statistics
 import time
 from contextlib import nullcontext
+from pathlib import Path
 
+import pandas as pd
 import torch
+from torch import nn
 
 from mclass import models
-from mclass.inference import chunk_probabilities, evaluating
 from mclass.memory import keep_freed_memory
-from mclass.models.blocks import ConvBlock2d
+from mclass.models.blocks import ConvBlock1d, ConvBlock2d, ResidualBlock2d
+from mclass.models.musicnn import Vertical
+
+TABLE = Path(__file__).with_name("results") / "training.csv"
+MODELS = (
+    "cnn_2d",
+    "fcn",
+    "crnn",
+    "short_chunk_cnn",
+    "short_chunk_cnn_res",
+    "harmonic_cnn",
+    "musicnn",
+    "sample_cnn",
+)
 
 
-class PublishedBlock(ConvBlock2d):
+class PublishedConv1d(ConvBlock1d):
     """Convolution, batch norm, ReLU, max-pooling, in this order."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.pool(torch.relu(self.norm(self.conv(x))))
 
 
-def cnn_2d(published: bool, channels_last: bool) -> torch.nn.Module:
-    """The 2D-CNN with or without the rewrites of its blocks."""
-    torch.manual_seed(0)
-    model = models.create("cnn_2d")
-    for block in model.blocks:
-        block.__class__ = PublishedBlock if published else ConvBlock2d
-    return model.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+class PublishedConv2d(ConvBlock2d):
+    """The same in two dimensions."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.dropout(self.pool(self.activation(self.norm(self.conv(x)))))
 
 
-def step_seconds(model: torch.nn.Module, waveforms: torch.Tensor, bf16: bool = False) -> float:
-    """Seconds of one forward and backward pass, the faster of two after one to warm up."""
-    times = []
-    for _ in range(3):
+class PublishedResidual(ResidualBlock2d):
+    """Two convolutions and what goes past them, ReLU, max-pooling."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        change = self.norm2(self.conv2(torch.relu(self.norm1(self.conv1(x)))))
+        past = x if self.conv3 is None else self.norm3(self.conv3(x))
+        return self.pool(torch.relu(past + change))
+
+
+class PublishedVertical(Vertical):
+    """A two-dimensional convolution, batch norm, ReLU, maximum over frequency."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.norm(self.conv(x))).amax(dim=2)
+
+
+PUBLISHED = {
+    ConvBlock1d: PublishedConv1d,
+    ConvBlock2d: PublishedConv2d,
+    ResidualBlock2d: PublishedResidual,
+    Vertical: PublishedVertical,
+}
+
+
+def as_published(model: nn.Module) -> nn.Module:
+    """Undo the rewrites; the weights stay."""
+    for module in model.modules():
+        module.__class__ = PUBLISHED.get(type(module), type(module))
+    return model.to(memory_format=torch.contiguous_format)
+
+
+def step(model: nn.Module, waveforms: torch.Tensor, bf16: bool, keep: bool) -> float:
+    """Seconds of one forward and backward pass."""
+    with keep_freed_memory() if keep else nullcontext():
+        if keep:  # the blocks of the step before are at hand, as in training
+            _forward_backward(model, waveforms, bf16)
         start = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            loss = model(waveforms).square().mean()
-        model.zero_grad()
-        loss.backward()
-        times.append(time.perf_counter() - start)
-    return min(times[1:])
+        _forward_backward(model, waveforms, bf16)
+        return time.perf_counter() - start
 
 
-def main(batch_sizes: tuple[int, ...] = (16, 32, 64), repeats: int = 3) -> None:
-    """Print the table."""
-    # what is in force: (as published, channels last, freed memory kept, bf16)
+def _forward_backward(model: nn.Module, waveforms: torch.Tensor, bf16: bool) -> None:
+    model.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        loss = model(waveforms).square().mean()
+    loss.backward()
+
+
+def measure(name: str, batch_size: int, repeats: int) -> dict:
+    """One row of the table."""
+    torch.manual_seed(0)
+    model = models.create(name).train()
+    original = models.create(name).train()
+    original.load_state_dict(model.state_dict())
+    as_published(original)
+    waveforms = 0.1 * torch.randn(batch_size, model.num_samples, generator=torch.Generator().manual_seed(0))
     variants = {
-        "as published": (True, False, False, False),
-        "ReLU after pooling": (False, False, False, False),
-        "+ channels last": (False, True, False, False),
-        "+ freed memory kept (= fit)": (False, True, True, False),
-        "+ bf16 (not exact)": (False, True, True, True),
+        "as published": (original, False, False),
+        "ours": (model, False, True),
+        "bf16": (model, True, True),
     }
-    print(f"2D-CNN, 3-s chunks per second, forward + backward, {torch.get_num_threads()} threads")
-    print(f"{'batch':30s}" + "".join(f"{size:>8d}" for size in batch_sizes))
-    best = dict.fromkeys(((name, size) for name in variants for size in batch_sizes), float("inf"))
-    for size in batch_sizes:
-        waveforms = 0.1 * torch.randn(size, 48000, generator=torch.Generator().manual_seed(0))
-        for _ in range(repeats):
-            for name, (published, channels_last, keep, bf16) in variants.items():
-                with keep_freed_memory() if keep else nullcontext():
-                    seconds = step_seconds(cnn_2d(published, channels_last), waveforms, bf16)
-                best[name, size] = min(best[name, size], seconds)
-    for name in variants:
-        print(f"{name:30s}" + "".join(f"{size / best[name, size]:8.0f}" for size in batch_sizes))
-    model, waveforms = models.create("cnn_2d"), 0.1 * torch.randn(64, 48000)
-    with evaluating(model):
-        for name, context in {"predict": nullcontext, "predict, freed memory kept": keep_freed_memory}.items():
-            with context():
-                chunk_probabilities(model, waveforms)
-                start = time.perf_counter()
-                chunk_probabilities(model, waveforms)
-                print(f"{name:30s}{64 / (time.perf_counter() - start):8.0f}")
+    times = {variant: [] for variant in variants}
+    _forward_backward(original, waveforms, False)  # warm up
+    for _ in range(repeats):
+        for variant, (network, bf16, keep) in variants.items():
+            times[variant].append(step(network, waveforms, bf16, keep))
+    median = {variant: statistics.median(values) for variant, values in times.items()}
+    return {
+        "model": name,
+        **{f"{variant} (ms)": round(1000 * seconds) for variant, seconds in median.items()},
+        "ours ×": round(median["as published"] / median["ours"], 2),
+        "bf16 ×": round(median["as published"] / median["bf16"], 2),
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure every model, or those that are named (and then write nothing)."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args(arguments)
+    rows = []
+    for name in options.names or MODELS:
+        rows.append(measure(name, options.batch_size, options.repeats))
+        print(" | ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
+    if not options.names:
+        pd.DataFrame(rows).to_csv(TABLE, index=False)
 
 
 if __name__ == "__main__":
