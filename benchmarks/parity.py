@@ -66,7 +66,7 @@ def checkpoints() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Compare, print and write the tables."""
     if not published.PARITY.is_dir():
         print("skipped: ../shared/parity is absent", file=sys.stderr)
