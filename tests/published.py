@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-PARITY = Path(__file__).parents[2] / "shared" / "parity"
+SHARED = Path(__file__).parents[2] / "shared"
+PARITY = SHARED / "parity"
+CLIP = SHARED / "data" / "joram_16k.flac"
 
 
 def manifest() -> dict:

@@ -54,7 +54,12 @@ def freeze(model: WaveformModel, until: str = ALL_BUT_HEAD) -> WaveformModel:
     Traceback (most recent call last):
     mclass.errors.ModelError: unknown layer 'backend.7' (did you mean 'backend.2'?); available: ...
     """
-    names = [] if until == NOTHING else list(_up_to_head(model) if until == ALL_BUT_HEAD else _up_to(model, until))
+    if until == NOTHING:
+        names = []
+    elif until == ALL_BUT_HEAD:
+        names = [name for name, _ in model.named_children() if name != "head"]
+    else:
+        names = list(_up_to(model, until))
     chosen = [p for name in names for p in model.get_submodule(name).parameters()]
     if names:
         inside = {id(p) for child in model.children() for p in child.parameters()}
@@ -82,16 +87,13 @@ def unfreeze(model: WaveformModel) -> WaveformModel:
     return model.train(model.training)
 
 
-def _up_to_head(model: WaveformModel) -> Iterator[str]:
-    return (name for name, _ in model.named_children() if name != "head")
-
-
 def _up_to(model: nn.Module, until: str) -> Iterator[str]:
     """The named layer and everything defined before it: whole layers where possible, else the parts of one."""
     modules = dict(model.named_modules())
     if until == "" or until not in modules:
-        children = [name for name in modules if name.count(".") <= until.count(".") and name]
-        raise ModelError(unknown_name("layer", until, [*children, ALL_BUT_HEAD, NOTHING]))
+        depth = str(until).count(".")
+        layers = [name for name in modules if name and name.count(".") <= depth]
+        raise ModelError(unknown_name("layer", until, [*layers, ALL_BUT_HEAD, NOTHING]))
     prefix = ""
     for part in until.split("."):
         path = f"{prefix}{part}"
