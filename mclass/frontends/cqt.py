@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 import torch
+from scipy.fft import next_fast_len
 from torch import nn
 
 from mclass.frontends.raw import check_waveform
@@ -115,12 +116,13 @@ class CQT(nn.Module):
         with torch.autocast(waveform.device.type, enabled=False):
             waveform = waveform.to(self.kernels.dtype)
             num_frames = 1 + waveform.shape[1] // self.hop_length
-            # Room for half a window of the lowest octave around the first and the last frame, in steps that can be
-            # halved for each octave.
+            # Room for half a window of the lowest octave around the first and the last frame; a length that can be
+            # halved for each octave, and has no large prime factor, which the transform would be slow for.
             step = 2 ** (self.octaves - 1)
             half = len(self.kernels) // 2
-            rest = -waveform.shape[1] % step
-            waveform = nn.functional.pad(waveform, (half * step, half * step + rest))
+            room = half * step
+            length = step * next_fast_len(-(-(waveform.shape[1] + 2 * room) // step), real=True)
+            waveform = nn.functional.pad(waveform, (room, length - room - waveform.shape[1]))
             spectrum = torch.fft.rfft(waveform)
             octaves = []
             for octave in range(self.octaves):
