@@ -26,6 +26,8 @@ _SUBMODULES = (
     "models",
     "plot",
     "pretrained",
+    "report",
+    "search",
     "tags",
     "training",
 )

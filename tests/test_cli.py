@@ -79,7 +79,7 @@ def test_tag_prints_scores_and_goes_on_after_a_bad_file(run, music, tmp_path, ca
         str(tmp_path / "no.wav"),
         str(music / "high0-0.flac"),
     ]
-    assert cli.main(["tag", *files, "--model", str(run), "--top", "1"]) == 1
+    assert cli.main(["tag", *files, "--model", str(run), "--top", "1"]) == 0
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
     assert [lines[0], lines[2]] == [files[0], files[3]]
@@ -87,7 +87,10 @@ def test_tag_prints_scores_and_goes_on_after_a_bad_file(run, music, tmp_path, ca
     errors = captured.err.splitlines()
     assert "not audio" in errors[0]
     assert "no such file" in errors[1]
-    assert errors[2] == "mclass: 2 of 4 files could not be tagged"
+    assert errors[2:] == ["mclass: 2 of 4 files could not be tagged"]
+    assert cli.main(["tag", *files, "--model", str(run), "--strict"]) == 1
+    assert cli.main(["tag", *files[1:3], "--model", str(run)]) == 1  # nothing was tagged
+    assert cli.main(["tag", files[0], "--model", str(run), "--strict"]) == 0
 
 
 def test_tag_as_json(run, music, capsys):
@@ -207,7 +210,7 @@ def test_interrupt(monkeypatch, capsys):
     def interrupt(options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_data_list", interrupt)
+    monkeypatch.setattr("mclass.cli.data.run_list", interrupt)
     assert cli.main(["data", "list"]) == 130
     assert "interrupted" in capsys.readouterr().err
 
@@ -239,4 +242,4 @@ def test_silent_files_are_counted_and_left_out(run, music, tmp_path, capsys):
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert report["clips"] == {"train": 4, "valid": 4, "test": 4}
     assert cli.main(["tag", str(tmp_path / "low0-2.wav"), "--model", str(run)]) == 1
-    assert "low0-2.wav: the file is silent" in capsys.readouterr().err
+    assert "low0-2.wav: is silent" in capsys.readouterr().err

@@ -134,7 +134,7 @@ class Folder(MusicDataset):
                 raise DatasetError(f"labels={labels!r}: no such file, neither in {Path.cwd()} nor in {self.root}")
             entries = _labelling.from_table(table)
         else:
-            paths = _audio_below(self.root)
+            paths = audio_below(self.root)
             if not paths:
                 raise DatasetError(
                     f"{self.root}: no audio files in this folder or below. Looked for {', '.join(audio.SUFFIXES)}."
@@ -300,7 +300,7 @@ def _check_root(root: str | os.PathLike) -> Path:
     return path.resolve()
 
 
-def _audio_below(root: Path) -> list[str]:
+def audio_below(root: Path) -> list[str]:
     """Paths of audio files below `root`, relative to it, with ``/``, sorted. No folder is entered twice."""
     found, seen, waiting = [], set(), [root]
     while waiting:

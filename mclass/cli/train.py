@@ -1,6 +1,4 @@
-"""The command line: ``mclass train``, ``mclass tag``, ``mclass data``, ``mclass models``.
-
-Whatever needs torch is imported inside the commands, so that ``mclass --help`` answers at once.
+"""``mclass train``: a model from a folder of recordings.
 
 Taught in: 04_supervised.
 """
@@ -12,12 +10,11 @@ import json
 import sys
 import tempfile
 import time
-import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mclass._files import replacing
+from mclass.cli.options import add_folder_options, load_dataset, positive
 
 if TYPE_CHECKING:
     from mclass.datasets import Subset
@@ -36,69 +33,8 @@ examples:
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, 1 (some files failed), 2 (an error) or 130 (interrupted).
-
-    Examples
-    --------
-    >>> main(["data", "list"])
-    etude
-    folder
-    0
-    """
-    options = _parser().parse_args(arguments)
-    with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
-        try:
-            return options.command(options)
-        except KeyboardInterrupt:
-            return _interrupted()
-        except (ValueError, OSError) as error:  # the package's own errors are all one of these
-            if options.debug:
-                raise
-            print(f"mclass: error: {' '.join(str(error).split())}", file=sys.stderr)
-            return 2
-
-
-def _interrupted() -> int:
-    print("\nmclass: interrupted (a training run goes on with --resume)", file=sys.stderr)
-    return 130
-
-
-def _show_warning(message, category, *_, **__) -> None:
-    if issubclass(category, UserWarning):
-        print(f"mclass: warning: {' '.join(str(message).split())}", file=sys.stderr)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="mclass",
-        description="Music classification with deep learning: train a tagger on your own music, and use it.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add_train(commands)
-
-    tag = commands.add_parser("tag", help="tag audio files with a trained model")
-    tag.add_argument("files", nargs="+", metavar="FILE", help="wav, flac, mp3, ogg, opus, …")
-    tag.add_argument("--model", required=True, help="the folder of a run, or its model.pt")
-    tag.add_argument("--top", type=_positive(int), default=5, help="tags to list for each file (5)")
-    tag.add_argument("--json", action="store_true", help="one JSON object per line, with the scores of all tags")
-    tag.set_defaults(command=_tag)
-
-    data = commands.add_parser("data", help="data sets").add_subparsers(required=True, metavar="COMMAND")
-    data.add_parser("list", help="list the data sets").set_defaults(command=_data_list)
-    check = data.add_parser("check", help="decode every file of a folder; count silent and damaged ones")
-    _add_folder_options(check, required=True)
-    check.set_defaults(command=_data_check)
-
-    commands.add_parser("models", help="list the models").set_defaults(command=_models)
-    return parser
-
-
-def _add_train(commands: Any) -> None:
+def add(commands: Any) -> None:
+    """Describe the command to the parser."""
     train = commands.add_parser(
         "train",
         help="train a model, score it on the test split, keep both in a folder",
@@ -106,7 +42,7 @@ def _add_train(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     train.add_argument("--dataset", default="folder", help="folder (your own audio, needs --root) or etude")
-    _add_folder_options(train, required=False)
+    add_folder_options(train, required=False)
     train.add_argument(
         "--skip-bad", action="store_true", help="leave out files that cannot be used, and count them"
     )
@@ -117,48 +53,25 @@ def _add_train(commands: Any) -> None:
         help="what parts may not share (artist)",
     )
     train.add_argument("--model", default="cnn_2d", help="see `mclass models` (cnn_2d)")
-    train.add_argument("--epochs", type=_positive(int), default=30, help="(30)")
-    train.add_argument("--batch-size", type=_positive(int), default=16, help="crops per step (16)")
+    train.add_argument("--epochs", type=positive(int), default=30, help="(30)")
+    train.add_argument("--batch-size", type=positive(int), default=16, help="crops per step (16)")
     train.add_argument("--optimizer", default="adam", help="adam, nadam or sgd (adam)")
-    train.add_argument("--learning-rate", type=_positive(float), default=1e-3, help="(0.001)")
-    train.add_argument("--patience", type=_positive(int), help="stop after so many epochs without a better score")
+    train.add_argument("--learning-rate", type=positive(float), default=1e-3, help="(0.001)")
+    train.add_argument("--patience", type=positive(int), help="stop after so many epochs without a better score")
     train.add_argument("--pad", action="store_true", help="pad files shorter than the model's input with silence")
     train.add_argument(
         "--seed",
-        type=_positive(int, or_zero=True),
+        type=positive(int, or_zero=True),
         default=0,
         help="of the split, the first weights and the crops (0)",
     )
     train.add_argument("--out", help="folder of the run (runs/DATA-MODEL-SEED)")
     train.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    train.set_defaults(command=_train)
+    train.set_defaults(command=run, after_interrupt="(a training run goes on with --resume)")
 
 
-def _add_folder_options(parser: argparse.ArgumentParser, required: bool) -> None:
-    parser.add_argument("--root", required=required, help="folder with the audio files")
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument("--labels", help="'folders' (the default), or the path of a CSV or TSV file")
-    how.add_argument("--pattern", help="regular expression on file names with the group (?P<label>…)")
-    parser.add_argument(
-        "--group", help="regular expression on file names with (?P<artist>…) and / or (?P<track>…)"
-    )
-
-
-def _positive(kind: type, or_zero: bool = False):
-    def convert(text: str):
-        value = kind(text)
-        if not 0 <= value < float("inf") or (value == 0 and not or_zero):
-            raise argparse.ArgumentTypeError(f"must be positive{' or 0' if or_zero else ''}, got {text}")
-        return value
-
-    convert.__name__ = {int: "whole number", float: "number"}[kind]  # argparse says "invalid … value"
-    return convert
-
-
-# --- train ----------------------------------------------------------------------------------------------------
-
-
-def _train(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Train, score, report."""
     began = time.monotonic()
     if options.dataset != "folder" and (options.root or options.labels or options.pattern or options.group):
         raise ValueError(
@@ -196,7 +109,7 @@ def _train_in(folder: Path, options: argparse.Namespace, began: float) -> None:
     from mclass import metrics, models, training
 
     model_rate = models.create(options.model, num_tags=2).sample_rate  # a bad name fails before the data is read
-    dataset = _load(options, model_rate)
+    dataset = load_dataset(options, model_rate)
     train, valid, test = dataset.splits(by=options.split_by)
     if options.dataset == "folder":
         train, valid, test = _without_silence(dataset, (train, valid, test))
@@ -241,24 +154,6 @@ def _train_in(folder: Path, options: argparse.Namespace, began: float) -> None:
     }
     _write(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     print(f"best epoch {report['best_epoch']} of {report['epochs']}, {report['seconds']:.0f} s; see {folder}")
-
-
-def _load(options: argparse.Namespace, sample_rate: int):
-    from mclass import datasets
-
-    if options.dataset != "folder":
-        return datasets.load(options.dataset)
-    if not options.root:
-        raise ValueError("--dataset folder needs --root, the folder with the audio files")
-    return datasets.load(
-        "folder",
-        root=options.root,
-        sample_rate=sample_rate,
-        labels=options.pattern or options.labels or "folders",
-        group=options.group,
-        on_error="skip" if options.skip_bad else "raise",
-        seed=options.seed,
-    )
 
 
 def _without_silence(dataset: Folder, parts: tuple[Subset, ...]) -> list[Subset]:
@@ -334,68 +229,3 @@ def _peak_memory() -> int | None:
 def _write(path: Path, text: str) -> None:
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-# --- the other commands ---------------------------------------------------------------------------------------
-
-
-def _tag(options: argparse.Namespace) -> int:
-    from mclass import inference, models
-
-    path = Path(options.model)
-    model = models.load(path / "model.pt" if path.is_dir() else path)
-    failed = 0
-    for file in options.files:
-        try:
-            result = inference.tag(file, model)
-        except ValueError as error:
-            print(f"mclass: error: {' '.join(str(error).split())}", file=sys.stderr)
-            failed += 1
-            continue
-        top = result.top(min(options.top, len(result.tags)))
-        if options.json:
-            scores = {tag: round(float(score), 5) for tag, score in zip(result.tags, result.scores, strict=True)}
-            line = {"file": file, "top": [tag for tag, _ in top], "scores": scores}
-            print(json.dumps(line, ensure_ascii=False), flush=True)
-        else:
-            print(file, *(f"  {score:.3f}  {tag}" for tag, score in top), sep="\n", flush=True)
-    if failed:
-        print(f"mclass: {failed} of {len(options.files)} files could not be tagged", file=sys.stderr)
-    return 1 if failed else 0
-
-
-def _data_list(options: argparse.Namespace) -> int:
-    from mclass import datasets
-
-    print(*datasets.list(), sep="\n")
-    return 0
-
-
-def _data_check(options: argparse.Namespace) -> int:
-    options.dataset, options.seed, options.skip_bad = "folder", 0, True
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # each file that was left out is named below
-        dataset = _load(options, sample_rate=16_000)
-    found = dataset.check()
-    print(dataset)
-    print(*(f"silent: {path}" for path in found["silent"]), sep="\n", end="\n" if found["silent"] else "")
-    for path, reason in [*dataset.skipped, *found["problems"]]:
-        print(f"cannot be used: {path}: {reason}")
-    bad = len(dataset.skipped) + len(found["problems"])
-    print(f"{len(dataset)} files: {len(found['silent'])} silent, {bad} cannot be used")
-    return 1 if bad else 0
-
-
-def _models(options: argparse.Namespace) -> int:
-    from mclass import models
-
-    for name in models.list():
-        model = models.create(name)
-        size = sum(parameter.numel() for parameter in model.parameters())
-        seconds = model.num_samples / model.sample_rate
-        print(f"{name:20} {size:>12,} parameters, {seconds:g} s at {model.sample_rate} Hz")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

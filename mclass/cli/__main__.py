@@ -1,0 +1,8 @@
+"""``python -m mclass.cli``."""
+
+import sys
+
+from mclass.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

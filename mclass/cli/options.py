@@ -1,0 +1,194 @@
+"""Options that several commands share, and what they stand for: data sets, models, files.
+
+Taught in: 04_supervised.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mclass.datasets import MusicDataset
+    from mclass.models import WaveformModel
+
+DEFAULT_MODEL = "mtat/musicnn"
+
+
+def add_folder_options(parser: argparse.ArgumentParser, required: bool) -> None:
+    """Where the files and their labels are."""
+    parser.add_argument("--root", required=required, help="folder with the audio files")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--labels", help="'folders' (the default), or the path of a CSV or TSV file")
+    how.add_argument("--pattern", help="regular expression on file names with the group (?P<label>…)")
+    parser.add_argument(
+        "--group", help="regular expression on file names with (?P<artist>…) and / or (?P<track>…)"
+    )
+
+
+def positive(kind: type, or_zero: bool = False) -> Callable:
+    """A type for argparse: a number above 0."""
+
+    def convert(text: str):
+        value = kind(text)
+        if not 0 <= value < float("inf") or (value == 0 and not or_zero):
+            raise argparse.ArgumentTypeError(f"must be positive{' or 0' if or_zero else ''}, got {text}")
+        return value
+
+    convert.__name__ = {int: "whole number", float: "number"}[kind]  # argparse says "invalid … value"
+    return convert
+
+
+def load_dataset(options: argparse.Namespace, sample_rate: int) -> MusicDataset:
+    """The data set that `add_folder_options` and ``--dataset`` name."""
+    from mclass import datasets
+
+    if options.dataset != "folder":
+        return datasets.load(options.dataset)
+    if not options.root:
+        raise ValueError("--dataset folder needs --root, the folder with the audio files")
+    return datasets.load(
+        "folder",
+        root=options.root,
+        sample_rate=sample_rate,
+        labels=options.pattern or options.labels or "folders",
+        group=options.group,
+        on_error="skip" if options.skip_bad else "raise",
+        seed=options.seed,
+    )
+
+
+def add_model_options(parser: argparse.ArgumentParser, default: str | None = DEFAULT_MODEL) -> None:
+    """Which model, where it runs, and how it hears."""
+    shown = f" ({default})" if default else ""
+    parser.add_argument(
+        "--model", default=default, help=f"published weights, the folder of a run, or its model.pt{shown}"
+    )
+    parser.add_argument("--hop", type=positive(float), metavar="SECONDS", help="between chunks (a chunk's length)")
+    parser.add_argument("--device", help="cpu, cuda or mps (cuda where there is one, else cpu)")
+
+
+def load_model(name: str, device: str | None) -> WaveformModel:
+    """A model by the name of its published weights or by its path, on `device`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a path leads nowhere.
+    ValueError
+        If there is no such name, with the nearest ones, or no such device.
+    """
+    import torch
+
+    from mclass import models, pretrained
+    from mclass.errors import ModelError
+
+    path = Path(name).expanduser()
+    if path.is_dir():
+        model = models.load(path / "model.pt")
+    elif path.exists() or path.suffix in (".pt", ".pth") or name.startswith((".", "~", os.sep)):
+        model = models.load(path)
+    elif name in pretrained.list():
+        model = pretrained.load(name)
+    elif name in models.list():
+        published = [one for one in pretrained.list() if one.endswith(f"/{name}")]
+        advice = f"published weights of it: {', '.join(published)}" if published else "train it: mclass train"
+        raise ModelError(f"{name!r} is an architecture without weights, which has learned nothing; {advice}")
+    else:
+        close = difflib.get_close_matches(name, [*pretrained.list(), *models.list()], n=3)
+        guess = f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
+        raise ModelError(
+            f"unknown model {name!r}{guess}; give the path of a run or of a model.pt, or the name of published "
+            f"weights: {', '.join(pretrained.list())}"
+        )
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError):  # torch raises one or the other, with a page of advice
+        raise ValueError(f"--device {device} is not there, or torch was built without it; use cpu") from None
+
+
+def hop_samples(seconds: float | None, model: WaveformModel) -> int | None:
+    """Seconds as samples of the model."""
+    return None if seconds is None else max(1, round(seconds * model.sample_rate))
+
+
+def expand(paths: Sequence[str]) -> list[str]:
+    """Files as they are, and the audio files below folders, sorted; hidden ones are passed over.
+
+    Raises
+    ------
+    ValueError
+        If a folder has no audio files.
+    """
+    from mclass.audio import SUFFIXES
+    from mclass.datasets.folder import audio_below
+
+    files = []
+    for path in paths:
+        if os.path.isdir(path):
+            found = audio_below(Path(path))
+            if not found:
+                raise ValueError(f"{path}: no audio files in this folder or below it ({', '.join(SUFFIXES)})")
+            files += [os.path.join(path, name) for name in found]
+        else:
+            files.append(path)
+    return list(dict.fromkeys(files))
+
+
+def check_writable(option: str, path: str | os.PathLike, folder: bool = False) -> Path:
+    """Refuse a place that cannot be written before the work, not after it; makes the folder around it.
+
+    Raises
+    ------
+    ValueError
+    """
+    path = Path(path).expanduser()
+    around = path if folder else path.parent
+    if path.is_dir() and not folder:
+        raise ValueError(f"{option} {path} is a folder; give the name of a file")
+    try:
+        around.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=around):
+            pass
+    except OSError as error:
+        raise ValueError(f"{option} {path} cannot be written: {error.strerror}. Choose another place.") from None
+    return path
+
+
+class Failures:
+    """Files that could not be used: listed at the end, also after an interrupt."""
+
+    def __init__(self, total: int, verb: str, strict: bool):
+        self.total, self.verb, self.strict = total, verb, strict
+        self.reasons: list[str] = []
+
+    def each(self, files: Sequence[str], function: Callable[[str], Any]) -> Iterator[tuple[str, Any]]:
+        """What `function` makes of each file, leaving out those that it refuses."""
+        for file in files:
+            try:
+                result = function(file)
+            except (ValueError, OSError) as error:
+                reason = " ".join(str(error).split())
+                self.reasons.append(reason if file in reason else f"{file}: {reason}")
+                continue
+            yield file, result
+
+    def report(self) -> None:
+        """List them on standard error."""
+        for reason in self.reasons:
+            print(f"mclass: error: {reason}", file=sys.stderr)
+        if self.reasons:
+            count = f"{len(self.reasons)} of {self.total} files"
+            print(f"mclass: {count} could not be {self.verb}", file=sys.stderr)
+
+    @property
+    def code(self) -> int:
+        """Exit code: 1 if all failed, or some did and that was to count."""
+        return int(len(self.reasons) == self.total or (self.strict and bool(self.reasons)))

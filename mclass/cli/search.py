@@ -1,0 +1,58 @@
+"""``mclass search``: the recordings nearest to others.
+
+Taught in: 08_metric_learning.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from typing import Any
+
+from mclass.cli.options import Failures, add_model_options, expand, hop_samples, load_model, positive
+
+
+def add(commands: Any) -> None:
+    """Describe the command to the parser."""
+    search = commands.add_parser(
+        "search",
+        help="find the nearest tracks",
+        description="The files of an index (see `mclass embed`) nearest to others, by cosine similarity.",
+    )
+    search.add_argument("files", nargs="+", metavar="QUERY", help="audio files, or folders of them")
+    search.add_argument("--index", required=True, metavar="FILE", help="what `mclass embed` wrote")
+    search.add_argument("--top", type=positive(int), default=10, help="files to list for each query (10)")
+    search.add_argument("--json", action="store_true", help="one JSON object per line")
+    add_model_options(search, default=None)
+    search.add_argument("--strict", action="store_true", help="exit with 1 if any query failed")
+    search.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """List the nearest files of each query, without the query itself."""
+    from mclass import inference
+    from mclass.search import Index
+
+    index = Index.load(options.index)
+    files = expand(options.files)
+    model = load_model(options.model or index.model, options.device)
+    index.check(model)
+    hop = hop_samples(options.hop, model)
+    failures = Failures(len(files), "searched for", options.strict)
+    try:
+        for file, embedding in failures.each(files, lambda file: inference.embed(file, model, hop=hop)):
+            itself = os.path.realpath(file)
+            near = [
+                (name, cosine)
+                for name, cosine in index.nearest(embedding, options.top + 1)
+                if os.path.realpath(name) != itself
+            ][: options.top]
+            if options.json:
+                line = {"query": file, "nearest": [{"file": name, "cosine": round(c, 5)} for name, c in near]}
+                print(json.dumps(line, ensure_ascii=False), flush=True)
+            else:
+                print(file, *(f"  {cosine:.3f}  {name}" for name, cosine in near), sep="\n", flush=True)
+    finally:
+        failures.report()
+    return failures.code

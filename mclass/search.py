@@ -1,0 +1,215 @@
+"""Nearest tracks: an index of embeddings, one per file, searched by cosine similarity.
+
+An index remembers which model made it. Distances between embeddings of two models mean nothing, so what another
+model made is refused.
+
+Taught in: 08_metric_learning.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mclass._files import replacing
+from mclass.errors import ModelError
+from mclass.models import WaveformModel
+
+_FORMAT = "mclass embeddings"
+
+
+@dataclass
+class Index:
+    """Embeddings of files, all by the same model.
+
+    Attributes
+    ----------
+    files : list of str
+    embeddings : np.ndarray, shape (files, dim), float32
+    model : str
+        Its name, or the path it was loaded from.
+    fingerprint : str
+        Of the model's weights (see `fingerprint`).
+
+    Examples
+    --------
+    >>> index = Index(["a.mp3", "b.mp3"], np.array([[1.0, 0.0], [0.6, 0.8]]), "mtat/musicnn", "0123")
+    >>> index.nearest(np.array([0.0, 2.0]), k=1)
+    [('b.mp3', 0.8...)]
+    """
+
+    files: list[str]
+    embeddings: np.ndarray = field(repr=False)
+    model: str
+    fingerprint: str
+
+    def __post_init__(self):
+        self.embeddings = np.asarray(self.embeddings, np.float32)
+        if self.embeddings.ndim != 2 or len(self.embeddings) != len(self.files) or not self.files:
+            raise ValueError(
+                f"an index has one embedding for each file, and at least one: got {len(self.files)} files and "
+                f"embeddings of the shape {self.embeddings.shape}"
+            )
+        if not np.isfinite(self.embeddings).all():
+            raise ValueError("embeddings must be finite; they hold NaN or infinity")
+
+    def check(self, model: WaveformModel) -> None:
+        """Refuse a model that did not make this index.
+
+        Raises
+        ------
+        ModelError
+        """
+        if fingerprint(model) != self.fingerprint:
+            raise ModelError(
+                f"the index was made by another model, {self.model!r} as it was then; distances to embeddings of "
+                "this one mean nothing. Search with that model, or make the index again (mclass embed)"
+            )
+
+    def nearest(self, embedding: np.ndarray, k: int = 10) -> list[tuple[str, float]]:
+        """The `k` files whose embeddings point most nearly the same way, with the cosine, nearest first.
+
+        Parameters
+        ----------
+        embedding : np.ndarray, shape (dim,)
+        k : int
+
+        Raises
+        ------
+        ValueError
+            If the embedding has another length, or `k` is not positive.
+        """
+        embedding = np.asarray(embedding, np.float32)
+        if embedding.shape != self.embeddings.shape[1:]:
+            raise ValueError(
+                f"the index holds embeddings of {self.embeddings.shape[1]} numbers, got {embedding.shape}"
+            )
+        if k < 1:
+            raise ValueError(f"k is the number of files to list and must be at least 1, got {k}")
+        cosines = _unit(self.embeddings) @ _unit(embedding)
+        return [(self.files[i], float(cosines[i])) for i in np.argsort(-cosines, kind="stable")[:k]]
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write the index to a ``.npz`` file, or ``.parquet`` where pyarrow is installed, complete or not at all.
+
+        Raises
+        ------
+        ValueError
+            If the suffix is another, or pyarrow is needed and absent.
+        """
+        path = check_suffix(path)
+        with replacing(path) as temporary:
+            if path.suffix == ".parquet":
+                self._table().to_parquet(temporary, index=False)
+            else:
+                with open(temporary, "wb") as file:  # given a name, numpy would add .npz to it
+                    np.savez_compressed(
+                        file,
+                        format=_FORMAT,
+                        files=np.array(self.files, dtype=str),
+                        embeddings=self.embeddings,
+                        model=self.model,
+                        fingerprint=self.fingerprint,
+                    )
+        return path
+
+    def _table(self):
+        import pandas as pd
+
+        columns = {"file": self.files, "embedding": list(self.embeddings)}
+        return pd.DataFrame(columns).assign(model=self.model, fingerprint=self.fingerprint)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Index:
+        """Read what `save` wrote; nothing in the file is run as code.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is not an index, or is damaged.
+        """
+        path = check_suffix(path)
+        if not path.exists():
+            raise FileNotFoundError(f"no such file: {path}. Make an index first: mclass embed FOLDER --out {path}")
+        try:
+            if path.suffix == ".parquet":
+                import pandas as pd
+
+                table = pd.read_parquet(path)
+                files, embeddings = table["file"].tolist(), np.stack(table["embedding"])
+                return cls(files, embeddings, table["model"].iloc[0], table["fingerprint"].iloc[0])
+            with np.load(path, allow_pickle=False) as content:
+                return cls(
+                    content["files"].tolist(),
+                    content["embeddings"],
+                    str(content["model"]),
+                    str(content["fingerprint"]),
+                )
+        except (
+            KeyError,
+            IndexError,
+            AttributeError,
+            TypeError,
+            ValueError,
+            EOFError,
+            OSError,
+            zipfile.BadZipFile,
+        ):
+            raise ValueError(
+                f"{path} is not an index of embeddings, or is damaged; make it again with mclass embed"
+            ) from None
+
+
+def check_suffix(path: str | os.PathLike) -> Path:
+    """The path of an index, if its suffix is one that can be written here.
+
+    Raises
+    ------
+    ValueError
+
+    Examples
+    --------
+    >>> check_suffix("music.txt")
+    Traceback (most recent call last):
+    ValueError: music.txt: an index is a .npz file, or .parquet where pyarrow is installed
+    """
+    path = Path(path).expanduser()
+    if path.suffix not in (".npz", ".parquet"):
+        raise ValueError(f"{path}: an index is a .npz file, or .parquet where pyarrow is installed")
+    if path.suffix == ".parquet":
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError:
+            raise ValueError(
+                f"{path}: parquet needs the package pyarrow (pip install pyarrow); or choose a name in .npz"
+            ) from None
+    return path
+
+
+def fingerprint(model: WaveformModel) -> str:
+    """A short code that two models share only if they are built alike and have the same weights.
+
+    Examples
+    --------
+    >>> from mclass import models
+    >>> model = models.create("cnn_1d")
+    >>> fingerprint(model) == fingerprint(model), fingerprint(model) == fingerprint(models.create("cnn_1d"))
+    (True, False)
+    """
+    digest = hashlib.sha256(type(model).__name__.encode())
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors of length one; a zero stays zero, similar to nothing."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
