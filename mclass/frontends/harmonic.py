@@ -92,7 +92,10 @@ class Harmonic(nn.Module):
         self.register_buffer("centres", (multiples[:, None] * fundamentals).float(), persistent=False)
         self.register_buffer("frequencies", torch.linspace(0, sample_rate // 2, 1 + n_fft // 2), persistent=False)
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
-        self.q = nn.Parameter(torch.tensor([float(q)]), requires_grad=learn_q)
+        if learn_q:
+            self.q = nn.Parameter(torch.tensor([float(q)]))
+        else:
+            self.register_buffer("q", torch.tensor([float(q)]))
 
     @property
     def summary(self) -> str:
