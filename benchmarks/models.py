@@ -33,7 +33,7 @@ TABLE = Path(mclass.models.__file__).with_name("measured.csv")
 def receptive_field(model: models.WaveformModel) -> float:
     """In seconds; infinite if one moment of the features depends on everything that the model was given."""
     model.eval()
-    for length in (2, 4):  # in chunks; a field may be longer than the chunk, with zeros around it
+    for length in (2, 4, 8):  # in chunks; a field may be longer than the chunk, with zeros around it
         num_samples = length * model.num_samples
         torch.manual_seed(0)
         waveform = (0.3 * torch.randn(4, num_samples)).requires_grad_()

@@ -4,9 +4,11 @@
 one training step (forward, backward; batches of 16 of the model's own chunks), interleaved, the median of a few.
 
 * *as published*: convolution, batch norm, ReLU, max-pooling in this order; memory as PyTorch lays it out by
-  default; Musicnn's vertical filters as two-dimensional convolutions. Only the log-mel front end is ours.
+  default; Musicnn's vertical filters as two-dimensional convolutions, the sample-level CNN's as one-dimensional
+  ones. Only the log-mel front end is ours.
 * *ours*: the same numbers, to rounding errors: ReLU after max-pooling, channels side by side in memory, vertical
-  filters as convolutions over time, and freed memory kept for the next step (see `mclass.memory`), as `fit` does.
+  filters as convolutions over time, sample-level ones as pictures of height 1, and freed memory kept for the next
+  step (see `mclass.memory`), as `fit` does.
 * *bf16*: ours with ``precision="bf16"``; other numbers. ``python -m experiments.precision`` shows what that costs.
 """
 
@@ -26,6 +28,7 @@ from mclass import models
 from mclass.memory import keep_freed_memory
 from mclass.models.blocks import ConvBlock1d, ConvBlock2d, ResidualBlock2d
 from mclass.models.musicnn import Vertical
+from mclass.models.sample_cnn import SampleBlock
 
 TABLE = Path(__file__).with_name("results") / "training.csv"
 MODELS = (
@@ -45,6 +48,14 @@ class PublishedConv1d(ConvBlock1d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.pool(torch.relu(self.norm(self.conv(x))))
+
+
+class PublishedSample(SampleBlock):
+    """A convolution over time, batch norm, ReLU, max-pooling."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.norm(self.conv(x[:, :, 0].contiguous())[:, :, None])
+        return self.pool(torch.relu(x))
 
 
 class PublishedConv2d(ConvBlock2d):
@@ -74,6 +85,7 @@ PUBLISHED = {
     ConvBlock1d: PublishedConv1d,
     ConvBlock2d: PublishedConv2d,
     ResidualBlock2d: PublishedResidual,
+    SampleBlock: PublishedSample,
     Vertical: PublishedVertical,
 }
 

@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 
+from benchmarks.models import multiply_adds, receptive_field
 from mclass import models
 from mclass.errors import ModelError
 
@@ -240,3 +241,38 @@ def test_a_class_of_your_own_keeps_its_weights(tmp_path):
     assert (other.tags, other.multilabel) == (["a", "b"], False)
     with pytest.raises(ModelError, match="do not fit this Own"):
         models.load_weights(Own(width=4), path)
+
+
+def test_the_measured_table_is_of_these_models():
+    """`python -m benchmarks.models` was run after the last change to the registry."""
+    table = models.measured().set_index("model")
+    assert list(table.index) == models.list()
+    for name in ("cnn_2d", "musicnn", "short_chunk_cnn"):
+        assert table.loc[name, "parameters"] == sum(p.numel() for p in models.create(name).parameters())
+
+
+def test_the_measured_receptive_field_is_that_of_the_formula():
+    field, distance = 1, 1  # in frames
+    for kernel, pool in [(3, 3)] * 3:  # CNN1d's blocks
+        field += (kernel - 1) * distance
+        field += (pool - 1) * distance
+        distance *= pool
+    seconds = ((field - 1) * 256 + 512) / 16000
+    assert receptive_field(models.create("cnn_1d")) == pytest.approx(
+        seconds, abs=3 / 16000
+    )  # windows end in zeros
+
+
+class OneConvolution(models.WaveformModel):
+    num_samples = 1000
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = torch.nn.Conv1d(1, 8, 5), torch.nn.Linear(8, 2)
+
+    def embed(self, waveform):
+        return self.conv(waveform[:, None]).amax(dim=2)
+
+
+def test_multiply_adds_of_known_layers():
+    assert multiply_adds(OneConvolution()) == 996 * 8 * 5 + 8 * 2

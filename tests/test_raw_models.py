@@ -14,8 +14,9 @@ from torch import nn
 from mclass import models, pretrained
 from mclass.frontends import Harmonic
 from mclass.models.attention import Encoder, PostNormLayer, PreNormLayer, SelfAttention
+from mclass.models.blocks import ConvBlock1d
 from mclass.models.early import SCALES, pool_statistics
-from mclass.models.sample_cnn import SqueezeExcitationBlock
+from mclass.models.sample_cnn import SampleBlock, SqueezeExcitationBlock
 from tests import published
 
 # name: (sample rate, dimension of the embedding, shape of the features of the shortest waveform)
@@ -75,11 +76,24 @@ def test_shapes_from_the_shortest_waveform_to_longer_ones(name):
 # --- sample-level ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("kernel", "stride", "pool"), [(3, 1, 3), (3, 3, 1), (1, 1, 1)])
+def test_a_block_as_a_picture_is_the_convolution_over_time(kernel, stride, pool):
+    torch.manual_seed(0)
+    options = {"pool": pool, "kernel": kernel, "padding": kernel // 2, "stride": stride}
+    ours, textbook = SampleBlock(4, 6, **options), ConvBlock1d(4, 6, **options)
+    textbook.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 4, 81)
+    for _ in range(2):  # the second time with other running statistics
+        torch.testing.assert_close(ours(x[:, :, None])[:, :, 0], textbook(x))
+    ours.eval(), textbook.eval()
+    torch.testing.assert_close(ours(x[:, :, None])[:, :, 0], textbook(x))
+
+
 @pytest.mark.parametrize("name", ["sample_cnn", "clmr_sample_cnn", "sample_cnn_se"])
 def test_each_block_listens_three_times_longer(name):
     model, steps = models.create(name).eval(), []
     for block in model.blocks:
-        block.register_forward_hook(lambda m, i, out: steps.append(out.shape[2]))
+        block.register_forward_hook(lambda m, i, out: steps.append(out.shape[-1]))
     with torch.no_grad():
         model.features(torch.zeros(1, model.num_samples))
     assert steps == [*(3**i for i in range(9, -1, -1)), 1]

@@ -1,4 +1,4 @@
-"""``mclass models``: the architectures.
+"""``mclass models``: the architectures in numbers, and the published weights.
 
 Taught in: 04_supervised.
 """
@@ -11,16 +11,19 @@ from typing import Any
 
 def add(commands: Any) -> None:
     """Describe the command to the parser."""
-    commands.add_parser("models", help="list the models").set_defaults(command=run)
+    models = commands.add_parser("models", help="list the architectures in numbers, and the published weights")
+    models.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a line for each architecture."""
-    from mclass import models
+    """Print both tables."""
+    from mclass import models, pretrained
 
-    for name in models.list():
-        model = models.create(name)
-        size = sum(parameter.numel() for parameter in model.parameters())
-        seconds = model.num_samples / model.sample_rate
-        print(f"{name:20} {size:>12,} parameters, {seconds:g} s at {model.sample_rate} Hz")
+    table = models.measured()
+    print("Architectures, for `mclass train --model`; speed as measured on two CPU cores:\n")
+    print(table.to_string(index=False))
+    print("\nPublished weights, for `mclass tag --model`:\n")
+    for dataset in ("mtat", "msd", "jamendo"):
+        print(" ", *(name for name in pretrained.list() if name.startswith(f"{dataset}/")))
+    print("\nDownloaded when first used; those below MCLASS_CHECKPOINTS are used from there.")
     return 0

@@ -14,11 +14,16 @@ from __future__ import annotations
 
 import builtins
 import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mclass.errors import ModelError, unknown_name
 from mclass.models.base import WaveformModel
 from mclass.models.files import load, load_weights, save
 from mclass.models.freezing import freeze, unfreeze
+
+if TYPE_CHECKING:
+    import pandas
 
 # name -> (module, class, options it is built with); a module is imported when its model is first created.
 _MODELS = {
@@ -58,7 +63,7 @@ _MODELS = {
     "musicnn_embedding": ("embedding", "Embedding", {"backbone": "musicnn"}),
 }
 
-__all__ = ["WaveformModel", "create", "freeze", "list", "load", "load_weights", "save", "unfreeze"]
+__all__ = ["WaveformModel", "create", "freeze", "list", "load", "load_weights", "measured", "save", "unfreeze"]
 
 
 def list() -> builtins.list[str]:
@@ -105,6 +110,24 @@ def create(name: str, num_tags: int = 50, **options) -> WaveformModel:
     model = cls(num_tags=num_tags, **(preset | options))
     model.architecture, model.options = name, dict(options)
     return model
+
+
+def measured() -> pandas.DataFrame:
+    """Every model in numbers, as ``python -m benchmarks.models`` measured them on two CPU cores.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per model: size, input, front end, receptive field, multiply-adds, speed.
+
+    Examples
+    --------
+    >>> measured().set_index("model").loc["musicnn", "parameters"].item()
+    784300
+    """
+    import pandas
+
+    return pandas.read_csv(Path(__file__).with_name("measured.csv"))
 
 
 def _options(cls: type) -> builtins.list[str]:
