@@ -55,6 +55,9 @@ def add(commands: Any) -> None:
     train.add_argument("--model", default="cnn_2d", help="see `mclass models` (cnn_2d)")
     train.add_argument("--epochs", type=positive(int), default=30, help="(30)")
     train.add_argument("--batch-size", type=positive(int), default=16, help="crops per step (16)")
+    train.add_argument(
+        "--precision", default="float32", help="float32, bf16 or fp16; bf16 is faster and less exact (float32)"
+    )
     train.add_argument("--optimizer", default="adam", help="adam, nadam or sgd (adam)")
     train.add_argument("--learning-rate", type=positive(float), default=1e-3, help="(0.001)")
     train.add_argument("--patience", type=positive(int), help="stop after so many epochs without a better score")
@@ -134,6 +137,7 @@ def _train_in(folder: Path, options: argparse.Namespace, began: float) -> None:
         valid,
         epochs=options.epochs,
         batch_size=options.batch_size,
+        precision=options.precision,
         seed=options.seed,
         folder=folder,
         patience=options.patience,
