@@ -15,7 +15,7 @@ from mclass.models import WaveformModel
 
 # Audio in one forward pass, in seconds at 16 kHz. On a CPU small batches are as fast as any (what one layer leaves
 # is still in the cache when the next one reads it) and take little memory; a GPU wants work for all of its units.
-_CPU_SECONDS, _GPU_SECONDS = 12, 200
+_CPU_SECONDS, _GPU_SECONDS = 6, 200
 
 
 def chunks_per_batch(model: WaveformModel, batch_size: int | None = None) -> int:
@@ -30,7 +30,7 @@ def chunks_per_batch(model: WaveformModel, batch_size: int | None = None) -> int
     --------
     >>> from mclass import models
     >>> chunks_per_batch(models.create("cnn_1d")), chunks_per_batch(models.create("fcn"))
-    (4, 1)
+    (2, 1)
     """
     if batch_size is None:
         seconds = _CPU_SECONDS if next(model.parameters()).device.type == "cpu" else _GPU_SECONDS
