@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_array, check_random_state, gen_batches
+from sklearn.utils import check_array, check_random_state, check_X_y, column_or_1d, gen_batches
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
@@ -82,8 +82,8 @@ class DBNClassifier(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> DBNClassifier:
         """Learn from data ``(n, features)`` and classes ``(n,)`` or multi-hot labels ``(n, num_tags)``."""
-        X = check_array(X, dtype=np.float64)
-        targets = self._targets(np.asarray(y), len(X))
+        X, y = check_X_y(X, y, dtype=np.float64, multi_output=True, estimator=self)
+        targets = self._targets(y)
         self.n_features_in_ = X.shape[1]
         random = check_random_state(self.random_state)
         self.stack_, layers = self._pretrain(X, random), []
@@ -93,6 +93,7 @@ class DBNClassifier(ClassifierMixin, BaseEstimator):
         layers.append(_linear(np.zeros((num_tags, layers[-2].out_features)), np.zeros(num_tags)))
         self.network_ = nn.Sequential(*layers)
         self._tune(torch.from_numpy(X).float(), targets, random)
+        self.network_.double()  # whose outputs do not depend on what else is in the batch, but for 1e-16
         return self
 
     def decision_function(self, X: np.ndarray) -> np.ndarray:
@@ -102,7 +103,7 @@ class DBNClassifier(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Probability of each class or tag, shape ``(n, num_tags)``."""
-        logits = self._logits(X).double()
+        logits = self._logits(X)
         return (logits.sigmoid() if self.multilabel_ else logits.softmax(dim=1)).numpy()
 
     def predict(self, X: np.ndarray) -> np.ndarray:
@@ -136,15 +137,13 @@ class DBNClassifier(ClassifierMixin, BaseEstimator):
                 loss(self.network_(X[rows]), targets[rows]).backward()
                 optimizer.step()
 
-    def _targets(self, y: np.ndarray, num_rows: int) -> torch.Tensor:
+    def _targets(self, y: np.ndarray) -> torch.Tensor:
         check_classification_targets(y)
-        if len(y) != num_rows:
-            raise ValueError(f"{num_rows} rows of data, but {len(y)} labels")
         self.multilabel_ = y.ndim == 2 and y.shape[1] > 1
         if self.multilabel_:
             self.classes_ = np.arange(y.shape[1])
             return torch.from_numpy(y.astype(np.float32))
-        self.classes_, targets = np.unique(y.ravel(), return_inverse=True)
+        self.classes_, targets = np.unique(column_or_1d(y, warn=True), return_inverse=True)
         return torch.from_numpy(targets)
 
     def _logits(self, X: np.ndarray) -> torch.Tensor:
@@ -156,7 +155,7 @@ class DBNClassifier(ClassifierMixin, BaseEstimator):
                 "as input"
             )
         with torch.no_grad():
-            return self.network_(torch.from_numpy(X).float())
+            return self.network_(torch.from_numpy(X))
 
 
 def _linear(weight: np.ndarray, bias: np.ndarray) -> nn.Linear:

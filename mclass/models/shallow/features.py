@@ -200,7 +200,7 @@ class LearnedFeatures(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
-        """Map n waveforms to descriptions, ``(n, len(pooling) * size)``: mean, then maximum, over time."""
+        """Map n waveforms to descriptions, one row each: the mean, then the maximum, of codes over time."""
         check_is_fitted(self)
         rows = []
         for clip in frames(waveforms, self._frontend()):
@@ -218,7 +218,7 @@ class LearnedFeatures(TransformerMixin, BaseEstimator):
         raise NotImplementedError
 
     def _encode(self, whitened: np.ndarray) -> np.ndarray:
-        """Describe frames, ``(frames, components)``, by the dictionary, ``(frames, size)``."""
+        """Describe frames, ``(frames, components)``, by the dictionary, ``(frames, codes)``."""
         raise NotImplementedError
 
 
@@ -245,12 +245,13 @@ class Codebook(LearnedFeatures):
 
 
 class SparseCoding(LearnedFeatures):
-    """Each frame as a sum of few entries of a dictionary; entries are summed up by the size of their weights.
+    """Each frame as a sum of few entries of a dictionary; a clip by how much it uses each entry.
 
     The dictionary minimises ``½ |x − code @ dictionary|² + alpha |code|₁`` over frames and codes (Mairal et al.
     2009, *Online dictionary learning for sparse coding*). New frames are encoded by a threshold alone, the
     projections on the entries with `alpha` taken off: far faster than solving for the codes, and as good for
-    classification where labels are not very few (Coates & Ng 2011).
+    classification where labels are not very few (Coates & Ng 2011). As there, positive and negative weights are
+    kept apart: `size` entries give ``2 * size`` numbers.
 
     Parameters
     ----------
@@ -263,7 +264,7 @@ class SparseCoding(LearnedFeatures):
     --------
     >>> noise = np.random.default_rng(0).normal(size=(3, 16000))
     >>> SparseCoding(size=8, random_state=0).fit_transform(noise).shape
-    (3, 16)
+    (3, 32)
     """
 
     def __init__(
@@ -290,6 +291,7 @@ class SparseCoding(LearnedFeatures):
             fit_algorithm="cd",
             transform_algorithm="threshold",
             transform_alpha=self.alpha,
+            split_sign=True,
             random_state=random,
         )
         with warnings.catch_warnings():
@@ -298,7 +300,7 @@ class SparseCoding(LearnedFeatures):
             return learner.fit(whitened)
 
     def _encode(self, whitened: np.ndarray) -> np.ndarray:
-        return np.abs(self.learner_.transform(whitened))
+        return np.abs(self.learner_.transform(whitened))  # negative weights come as negative numbers
 
 
 class RBMFeatures(LearnedFeatures):

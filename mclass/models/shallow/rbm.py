@@ -134,7 +134,7 @@ class SparseRBM(TransformerMixin, BaseEstimator):
         return -X @ self.visible_bias_ - softplus
 
     def contrastive_divergence(self, v: np.ndarray, random: np.random.RandomState) -> list[np.ndarray]:
-        """Where W, b and c should go for data ``(n, num_visible)``: what is on in it less what is in a dream of it.
+        """Where W, b and c should go for data ``(n, num_visible)``: what is on in it less what is in its dream.
 
         Returns
         -------
