@@ -54,7 +54,7 @@ def open_file(path: str | os.PathLike) -> Sequential:
         if _containers.needs_ffmpeg(head):
             return Sequential(io.BytesIO(_decode_with_ffmpeg(path, size, os.stat(path).st_mtime_ns)))
         counted = _containers.mp3_with_length(path, head)
-        file = Sequential(io.BytesIO(counted) if counted else path)
+        file = Sequential(io.BytesIO(counted) if counted else _plain(path))
     except (soundfile.LibsndfileError, TypeError):
         raise AudioError(not_audio) from None
     if file.frames < 1 or file.frames > 1 << 48:
@@ -66,6 +66,11 @@ def open_file(path: str | os.PathLike) -> Sequential:
         file.close()
         raise AudioError(f"{path}: its header gives a sample rate of {rate} Hz. Export the recording again.")
     return file
+
+
+def _plain(path: Path) -> str | bytes:
+    """A path as soundfile takes it: where names of files are bytes, they need not be valid text."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def _read_head(path: Path) -> tuple[bytes, int]:

@@ -145,7 +145,7 @@ class Index:
                 table = pd.read_parquet(path)
                 files, embeddings = table["file"].tolist(), np.stack(table["embedding"])
                 return cls(files, embeddings, table["model"].iloc[0], table["fingerprint"].iloc[0])
-            with np.load(path, allow_pickle=False) as content:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
                 return cls(
                     content["files"].tolist(),
                     content["embeddings"],

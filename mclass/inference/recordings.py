@@ -230,7 +230,7 @@ def _bar(audio: str | os.PathLike | np.ndarray | torch.Tensor, progress: bool | 
     if isinstance(audio, (str, os.PathLike)):
         label = os.path.basename(audio)
         if not hidden:
-            with contextlib.suppress(soundfile.LibsndfileError):
+            with contextlib.suppress(soundfile.LibsndfileError, ValueError):  # it will be refused in a moment
                 seconds = soundfile.info(os.path.expanduser(audio)).duration
     known = "{percentage:3.0f}% |{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]"
     return tqdm(
