@@ -313,6 +313,14 @@ def test_gradient_is_finite_and_right(cls, waveform):
     assert (waveform.grad[0].double() @ direction).item() == pytest.approx(slope, rel=2e-2)
 
 
+@pytest.mark.parametrize("cls", EVERY)
+def test_all_is_computed_on_the_device_of_the_waveform(cls, waveform):
+    device = torch.device("cuda" if torch.cuda.is_available() else "meta")  # either refuses tensors from the CPU
+    picture = cls().to(device)(waveform.to(device))
+    assert picture.device.type == device.type
+    assert picture.shape == cls()(waveform).shape
+
+
 @pytest.mark.parametrize("cls", [STFT, CQT])
 def test_magnitude_of_silence_has_a_gradient(cls):
     silence = torch.zeros(1, 4000, requires_grad=True)
