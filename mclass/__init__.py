@@ -22,6 +22,7 @@ _SUBMODULES = (
     "frontends",
     "inference",
     "listen",
+    "losses",
     "metrics",
     "models",
     "plot",
