@@ -1,0 +1,53 @@
+"""How good are the scores? Metrics of tagging, classification and retrieval.
+
+Conventions
+-----------
+Labels are multi-hot arrays ``(n, num_tags)`` of 0 and 1, one row per clip, one column per tag; single-label data
+has exactly one 1 in each row. Scores have the same shape, and a higher score means "more likely". Embeddings are
+``(n, dim)``. Tensors and lists do as well as arrays.
+
+* `classification`: accuracy, precision, recall and the table of all tags.
+* `curves`: ROC and precision-recall curves, and the areas below them.
+* `thresholds`: at which score a clip is given a tag.
+* `songs`: from chunks to songs.
+* `intervals`: how sure a number is, and whether one model is better than another.
+* `retrieval`: whether similar embeddings have similar tags.
+
+What is *undefined* (ROC-AUC of a tag that no clip has, recall of a query without tags) is named, never averaged in
+as NaN.
+
+Taught in: 03_evaluation, 04_supervised, 08_metric_learning.
+"""
+
+from mclass.metrics.checks import UndefinedTagsWarning, validate
+from mclass.metrics.classification import (
+    accuracy,
+    confusion,
+    decide,
+    f_beta,
+    precision,
+    recall,
+    specificity,
+    tagwise,
+)
+from mclass.metrics.curves import pr_auc, pr_curve, roc_auc, roc_curve, undefined_tags
+from mclass.metrics.thresholds import choose_thresholds
+
+__all__ = [
+    "UndefinedTagsWarning",
+    "accuracy",
+    "choose_thresholds",
+    "confusion",
+    "decide",
+    "f_beta",
+    "pr_auc",
+    "pr_curve",
+    "precision",
+    "recall",
+    "roc_auc",
+    "roc_curve",
+    "specificity",
+    "tagwise",
+    "undefined_tags",
+    "validate",
+]
