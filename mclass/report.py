@@ -167,6 +167,9 @@ def _section(i: int, result: TagResult, name: str, shown: list[tuple[str, float]
         f"{minutes}:{seconds:02} min, {len(result.taggram)} chunks of {result.chunk_seconds:.3g} s, "
         f"one every {result.hop_seconds:.3g} s"
     )
+    left = result.duration - (result.times[-1] + result.chunk_seconds)
+    if left > 0.05:
+        facts += f"; the last {left:.1f} s do not fill a chunk and are not tagged"
     if result.padded:
         facts += f"; only {result.duration:.2f} s long, padded with silence"
     player = ""

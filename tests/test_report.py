@@ -51,6 +51,9 @@ def test_the_page_holds_scores_taggram_and_sound(tmp_path):
     peak = np.fft.rfftfreq(len(sound), 1 / rate)[np.abs(np.fft.rfft(sound)).argmax()]
     assert peak == pytest.approx(440, abs=1)
     assert page.audio["aria-label"] == "a.flac"
+    assert "not tagged" not in page.section.p.get_text()
+    page, _ = read(result(song(tmp_path / "b.flac"), duration=9.4).to_html(tmp_path / "page.html"))
+    assert "the last 0.4 s do not fill a chunk and are not tagged" in page.section.p.get_text()
     assert not page.find_all(["link", "img", "iframe"])
     assert [tag.name for tag in page.find_all(src=True)] == ["audio"]
 
