@@ -4,7 +4,7 @@
 
 >>> import mclass
 >>> sorted(mclass.__all__)[:3]
-['audio', 'datasets', 'device']
+['audio', 'augmentations', 'datasets']
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 _SUBMODULES = (
     "audio",
+    "augmentations",
     "datasets",
     "errors",
     "frontends",

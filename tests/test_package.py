@@ -58,7 +58,7 @@ def test_every_name_that_is_promised_exists():
     for name in mclass.__all__:
         assert getattr(mclass, name) is not None
     assert set(mclass.__all__) <= set(dir(mclass))
-    with pytest.raises(AttributeError, match="it has audio, datasets"):
+    with pytest.raises(AttributeError, match="it has audio, augmentations, datasets"):
         mclass.datasetts  # noqa: B018
 
 
