@@ -161,8 +161,12 @@ class _NTXent(torch.autograd.Function):
         return loss
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, upstream: torch.Tensor):
+        if torch.is_grad_enabled():  # create_graph=True: the stored gradient would pass for a constant
+            raise RuntimeError(
+                "NTXentLoss stores its gradient, which cannot be differentiated again (create_graph=True); "
+                'NTXentLoss(reduction="none")(z_i, z_j).mean() can'
+            )
         (gradient,) = ctx.saved_tensors
         return gradient * upstream, None, None, None, None
 
