@@ -4,8 +4,8 @@
 
 At the size of the profile in force (``MCLASS_PROFILE``), split by artist. A seed fixes the split and whatever a
 pipeline draws. Pipelines are fitted to the training part and scored once on the test part. Their few options were
-chosen on the validation parts of other splits (seeds 10 to 12), which share clips with the test parts here: a little
-too good, then, beside a network without such a choice. "guessing" gives all clips one score. Writes
+chosen on the validation parts of other splits (seeds 10 to 12), which share clips with the test parts here: a
+little too good, then, beside a network without such a choice. "guessing" gives all clips one score. Writes
 ``shallow.csv`` (every run) and ``shallow_summary.csv`` (mean ± standard deviation) in ``experiments/results``, and
 prints the seconds of CPU time besides, features included.
 """

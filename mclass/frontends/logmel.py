@@ -14,7 +14,7 @@ from mclass.frontends.raw import check_waveform
 from mclass.frontends.stft import check_frames, check_scale, decibels, frame_padding, short_time_spectrum
 
 # Enough rows to keep both cores busy, few enough for what lies between waveform and bands to stay in the cache.
-BLOCK_SAMPLES = 1 << 18
+BLOCK_SAMPLES = 1 << 19
 GROUP = 16  # bands of one product
 
 
