@@ -159,11 +159,10 @@ def phase_vocoder(
     # (num_in, bins): a shorter frame has no room for the highest frequencies.
     spectrum = torch.fft.rfft(frames)[:, : min(n_in, n_out) // 2]
 
-    # The magnitude |X|² / |X| and the phase X / |X|. The tiny number gives silence a phase, which products need.
+    # The tiny number gives silence a phase, too: with a 0 in it, a product of phases would stay 0.
     spectrum = spectrum + 1e-12
-    power = (spectrum * spectrum.conj()).real
-    inverse = power.rsqrt()
-    magnitude, phase = power * inverse, spectrum * inverse
+    inverse = (spectrum * spectrum.conj()).real.rsqrt()
+    magnitude, phase = inverse.reciprocal(), spectrum * inverse  # |X| and X / |X|
     advance = phase[1:] * phase[:-1].conj()
 
     # Where output frames lie among the original ones; frame 1 is centred on the beginning in both.
@@ -194,7 +193,7 @@ def hops(ratio: float, hop: int) -> tuple[int, int]:
     """Two hops whose ratio is nearly `ratio`, the first near `hop`, and both quick to transform.
 
     Fourier transforms are fast for lengths without large prime factors. Among such numbers, some pair comes
-    within 3 cents (hundredths of a semitone) of any interval. Of the pairs within 1 cent, the quickest is taken.
+    within 3 cents (hundredths of a semitone) of any interval. Of the pairs within 2 cents, the quickest is taken.
 
     Returns
     -------
@@ -217,7 +216,7 @@ def hops(ratio: float, hop: int) -> tuple[int, int]:
             slowness = max(_largest_prime_factor(before), _largest_prime_factor(after))
             cents = abs(1200 * math.log2(before / after / ratio))
             if slowness <= 13:
-                best = min(best, ((max(cents, 1.0), slowness, abs(before - hop)), before, after))
+                best = min(best, ((max(cents, 2.0), slowness, abs(before - hop)), before, after))
     return best[1:]
 
 
