@@ -15,11 +15,13 @@ from mclass.models import WaveformModel
 
 # Audio in one forward pass, in seconds at 16 kHz. On a CPU small batches are as fast as any (what one layer leaves
 # is still in the cache when the next one reads it) and take little memory; a GPU wants work for all of its units.
-_CPU_SECONDS, _GPU_SECONDS = 6, 200
+_CPU_SECONDS, _GPU_SECONDS = 12, 200
 
 
-def chunks_per_batch(model: WaveformModel, batch_size: int | None = None) -> int:
+def chunks_per_batch(model: WaveformModel, batch_size: int | None = None, cpu_seconds: int = _CPU_SECONDS) -> int:
     """How many chunks to run at once: `batch_size` if it is given, else by the model's chunk and its device.
+
+    `cpu_seconds` is how much audio, at 16 kHz, a CPU is to take.
 
     Raises
     ------
@@ -30,10 +32,10 @@ def chunks_per_batch(model: WaveformModel, batch_size: int | None = None) -> int
     --------
     >>> from mclass import models
     >>> chunks_per_batch(models.create("cnn_1d")), chunks_per_batch(models.create("fcn"))
-    (2, 1)
+    (4, 1)
     """
     if batch_size is None:
-        seconds = _CPU_SECONDS if next(model.parameters()).device.type == "cpu" else _GPU_SECONDS
+        seconds = cpu_seconds if next(model.parameters()).device.type == "cpu" else _GPU_SECONDS
         return max(1, seconds * 16_000 // model.num_samples)
     if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
         raise ValueError(

@@ -25,6 +25,7 @@ from mclass.inference.result import TagResult, aggregate
 from mclass.models import WaveformModel
 
 _SILENCE = 2.0**-16  # half of the smallest step of 16 bits: lossy formats do not keep zeros exactly zero
+_CPU_SECONDS = 3  # in a batch, of which each core has one: as fast as larger ones, and least memory
 _MOST_WORKERS = 4  # one core decodes about as fast as four tag, and each takes memory
 _BLOCK = 1 << 18  # samples of an array that are handed on at once
 
@@ -145,7 +146,7 @@ def _map_chunks(
 ) -> tuple[np.ndarray, float]:
     """What `function` makes of each chunk, shape ``(chunks, …)``, and how many seconds the recording has."""
     hop = check_hop(hop) or model.num_samples
-    batch_size = chunks_per_batch(model, batch_size)
+    batch_size = chunks_per_batch(model, batch_size, _CPU_SECONDS)
     if isinstance(audio, (str, os.PathLike)):
         if sample_rate is not None:
             raise ValueError("sample_rate is for arrays; a file knows its own")
