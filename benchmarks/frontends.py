@@ -46,7 +46,7 @@ def inputs() -> dict[str, torch.Tensor]:
     return {"noise": noise, "tones in noise": tones + 0.01 * noise, "tones": tones}
 
 
-def main(repeats: int = 15) -> None:
+def main(arguments: list[str] | None = None, repeats: int = 15) -> None:
     """Print both tables."""
     waveforms = inputs()
     noise = waveforms["noise"]
