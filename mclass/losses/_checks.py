@@ -1,9 +1,9 @@
 """What all losses share: numbers wide enough, one way to reduce, one way to refuse and to report.
 
 What is wrong with shapes, dtypes and devices is found before anything is computed, from what the tensors say of
-themselves. What is wrong with *values* is found from the result: a NaN, an infinity or an embedding of norm zero
-always leaves a loss that is not finite, so one look at it is enough, and only then is the culprit searched for.
-On a GPU that look waits for the result; ``loss.check_values = False`` spares it.
+themselves. What is wrong with *values* is found after: one look tells whether the inputs and the result are
+finite (an embedding of norm zero, which has no direction, leaves NaN), and only if they are not, the culprit is
+searched for. On a GPU that look waits for the result; ``loss.check_values = False`` spares it.
 """
 
 from __future__ import annotations
@@ -80,9 +80,11 @@ class Loss(nn.Module):
         return self.finite(values, inputs)
 
     def finite(self, result: torch.Tensor, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Refuse a result that is not finite, saying which input is to blame."""
-        if self.check_values and not result.detach().isfinite().all():
-            raise ValueError(f"{type(self).__name__} is not finite: {_culprit(inputs)}")
+        """Refuse a result or inputs that are not finite, saying which input is to blame."""
+        if self.check_values:
+            fine = [x.detach().isfinite().all() for x in (result, *inputs.values())]
+            if not torch.stack(fine).all():
+                raise ValueError(f"{type(self).__name__} is not finite: {_culprit(inputs)}")
         return result
 
     def warn_if_empty(self, valid: torch.Tensor, why: str) -> None:
@@ -201,7 +203,7 @@ def check_targets(logits: torch.Tensor, targets: torch.Tensor, soft: bool, value
         raise ValueError(f"targets must have the shape of the logits, {tuple(logits.shape)}, got {given}. {guess}")
     _same_place("logits", logits, "targets", targets)
     if values:
-        _check_zero_one("targets", targets, soft)
+        check_zero_one("targets", targets, soft)
     return targets.to(logits.dtype)
 
 
@@ -220,7 +222,7 @@ def check_labels(embeddings: torch.Tensor, labels: torch.Tensor, values: bool, l
             f"class indices must be integers, got {labels.dtype}. (Is a column of multi-hot labels meant?)"
         )
     if labels.ndim == 2 and values:
-        _check_zero_one("labels", labels, soft=False)
+        check_zero_one("labels", labels)
     if len(embeddings) < least:
         raise ValueError(
             "one example has nothing to be compared with: give a batch of at least 2. (drop_last=True?)"
@@ -275,7 +277,8 @@ def _same_place(first_name: str, first: torch.Tensor, name: str, x: torch.Tensor
         )
 
 
-def _check_zero_one(name: str, x: torch.Tensor, soft: bool) -> None:
+def check_zero_one(name: str, x: torch.Tensor, soft: bool = False) -> None:
+    """Refuse labels that are not 0 or 1, or if `soft` not between them."""
     if x.dtype == torch.bool:
         return
     fine = (x >= 0) & (x <= 1) if soft else (x == 0) | (x == 1)

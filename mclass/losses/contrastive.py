@@ -157,7 +157,7 @@ class MoCoLoss(Loss):
                 f"the queue is of {self.queue.shape[1]} dimensions, the embeddings of {query.shape[1]}"
             )
         q, k = unit(query), unit(key.detach())
-        queue = self.queue.to(q)
+        queue = self.queue.to(q, copy=True)  # the backward pass needs it as it is now
         scores = torch.cat([(q * k).sum(1, keepdim=True), q @ queue.T], dim=1)  # (batch, 1 + queue_size)
         values = F.cross_entropy(
             scores / self.temperature, torch.zeros(len(q), dtype=torch.long, device=q.device), reduction="none"

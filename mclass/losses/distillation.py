@@ -156,8 +156,6 @@ class PseudoLabelLoss(_Outputs):
         sure = confidence >= self.threshold
         self.statistics = {"confident": sure.float().mean()}
         self.warn_if_empty(sure, f"the teacher is nowhere as sure as threshold={self.threshold}")
-        if self.check_values:  # a hard label hides that a logit is not finite
-            self.finite(teacher, {"teacher": teacher})
         return self.reduce(values * sure, {"student": student, "teacher": teacher})
 
 

@@ -14,6 +14,7 @@ from mclass.losses._checks import (
     Loss,
     check_embeddings,
     check_indices,
+    check_zero_one,
     count,
     in_float32,
     number,
@@ -82,12 +83,13 @@ class ContrastiveLoss(Loss):
         """Compare each row of `x` with that of `y`, ``(batch, dim)``; `same`, ``(batch,)``, says if alike."""
         check_embeddings(x=x, y=y)
         if isinstance(same, torch.Tensor) and (same.dtype == torch.bool or same.is_floating_point()):
+            if self.check_values and same.device == x.device:
+                check_zero_one("same", same)
             same = same.long()
         check_indices("same", same, x, 2, self.check_values)
         d = distances(x, y, self.distance)
         values = torch.where(same.bool(), d, (self.margin - d).relu()).square() / 2
         self.statistics = {"active": (values.detach() > 0).float().mean()}
-        # A distance that is NaN stays NaN in either branch.
         return self.reduce(values, {"x": x, "y": y})
 
 
