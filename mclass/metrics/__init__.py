@@ -31,21 +31,46 @@ from mclass.metrics.classification import (
     tagwise,
 )
 from mclass.metrics.curves import pr_auc, pr_curve, roc_auc, roc_curve, undefined_tags
+from mclass.metrics.intervals import Comparison, Interval, bootstrap, compare
+from mclass.metrics.neighbours import neighbours
+from mclass.metrics.retrieval import (
+    UndefinedQueriesWarning,
+    mean_average_precision,
+    multilabel_recall_at_k,
+    ndcg_at_k,
+    normalised_mutual_information,
+    precision_at_k,
+    r_precision,
+)
+from mclass.metrics.songs import song_scores
 from mclass.metrics.thresholds import choose_thresholds
 
 __all__ = [
+    "Comparison",
+    "Interval",
+    "UndefinedQueriesWarning",
     "UndefinedTagsWarning",
     "accuracy",
+    "bootstrap",
     "choose_thresholds",
+    "compare",
     "confusion",
     "decide",
     "f_beta",
+    "mean_average_precision",
+    "multilabel_recall_at_k",
+    "ndcg_at_k",
+    "neighbours",
+    "normalised_mutual_information",
     "pr_auc",
     "pr_curve",
     "precision",
+    "precision_at_k",
+    "r_precision",
     "recall",
     "roc_auc",
     "roc_curve",
+    "song_scores",
     "specificity",
     "tagwise",
     "undefined_tags",
