@@ -1,10 +1,11 @@
 """Do similar embeddings have similar tags? Every item is a query, and the others are ranked by cosine similarity.
 
-Conventions ----------- Embeddings are ``(n, dim)``, labels multi-hot ``(n, num_tags)``; the order of the others
-is that of `mclass.metrics.neighbours`. An item is *relevant* to a query if it shares a tag with it; to ask about
-one notion of similarity, pass the labels of its tags alone (`mclass.tags.NOTIONS`). A query without tags, to
-which nothing can be relevant, is left out and named; so is a query whose tags nobody else has, where relevant
-items are counted.
+Conventions
+-----------
+Embeddings are ``(n, dim)``, labels multi-hot ``(n, num_tags)``; the order of the others is that of
+`mclass.metrics.neighbours`. An item is *relevant* to a query if it shares a tag with it; to ask about one notion
+of similarity, pass the labels of its tags alone (`mclass.tags.NOTIONS`). A query without tags, to which nothing
+can be relevant, is left out and named; so is a query whose tags nobody else has, where relevant items are counted.
 
 Taught in: 08_metric_learning.
 """
