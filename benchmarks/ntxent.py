@@ -3,8 +3,7 @@
 ``python -m benchmarks.ntxent`` runs forward and backward passes of embeddings of 128 dimensions, the contestants
 in turn, prints the medians and writes ``benchmarks/results/ntxent.csv``. Each is timed as a program finds it, and
 inside `mclass.memory.keep_freed_memory`, as `mclass.training.fit` runs it. Memory is what a process of its own has
-at its highest above what it had before (Linux). Peers that are not installed are left out: ``benchmarks/peers`` has
-them.
+at its highest above what it had before (Linux). The peers are in an environment of their own (`benchmarks.peers`).
 """
 
 from __future__ import annotations
@@ -15,11 +14,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import torch
 
+from benchmarks import peers
 from mclass.losses import NTXentLoss, naive_nt_xent
 from mclass.memory import keep_freed_memory
 
@@ -33,22 +33,18 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def contestants() -> dict[str, Loss]:
-    """Whatever is installed."""
+    """Ours, and whatever else is installed."""
     found: dict[str, Loss] = {
         "mclass": NTXentLoss(TEMPERATURE),
         "naive": lambda z_i, z_j: naive_nt_xent(z_i, z_j, TEMPERATURE).mean(),
     }
-    try:
+    with suppress(ImportError):
         from lightly.loss import NTXentLoss as Lightly
-    except ImportError:
-        print("lightly is not installed")
-    else:
+
         found["lightly"] = Lightly(TEMPERATURE)
-    try:
+    with suppress(ImportError):
         from pytorch_metric_learning.losses import NTXentLoss as MetricLearning
-    except ImportError:
-        print("pytorch-metric-learning is not installed")
-    else:
+
         peer = MetricLearning(TEMPERATURE)
         found["pytorch-metric-learning"] = lambda z_i, z_j: peer(
             torch.cat([z_i, z_j]), torch.arange(len(z_i)).repeat(2)
@@ -114,6 +110,10 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments[:1] == ["--memory"]:
         return measure_memory(arguments[1], int(arguments[2]))
     rows, every = [], contestants()
+    if "lightly" not in every and "--here" not in arguments:  # again, where the peers are
+        command = [peers.interpreter(), "-m", "benchmarks.ntxent", "--here"]
+        subprocess.run(command, cwd=peers.ROOT, check=True)
+        return None
     print(f"forward and backward, {DIM} dimensions, {torch.get_num_threads()} threads\n")
     print(f"{'pairs':>6s}  {'':24s}{'ms':>9s}{'CPU ms':>9s}{'kept: ms':>10s}{'CPU ms':>9s}{'MB':>9s}  difference")
     for pairs, turns in REPEATS.items():
