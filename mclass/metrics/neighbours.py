@@ -151,7 +151,8 @@ def _candidates(items: torch.Tensor, count: int) -> tuple[np.ndarray, np.ndarray
                 rows = slice(first, first + len(queries))
                 scores = block[: len(queries)]
                 torch.mm(queries, part.T, out=scores[:, : len(part)])
-                itself = torch.arange(max(first, start), min(first + len(queries), start + len(part)))
+                low, high = max(first, start), min(first + len(queries), start + len(part))
+                itself = torch.arange(low, max(low, high))  # queries that are in this tile
                 scores[itself - first, itself - start] = -torch.inf
                 best = scores.view(len(queries), depth, num_groups).amax(1).topk(min(count, num_groups)).indices
                 inside = (best[:, None, :] + steps).flatten(1)
