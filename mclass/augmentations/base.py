@@ -28,12 +28,15 @@ class Transform(nn.Module):
     ----------
     changes_labels : tuple of str
         Tags that may no longer be true of what comes out (see `mclass.augmentations.label_aware`).
+    overwrites : bool
+        Whether `change` writes into the waveforms it is given; if so, it must be given a copy.
     neutral : dict of str to float, or None
         Parameters of `change` that leave a waveform as it is. Only for transforms so cheap that it costs less to
         do nothing to an example than to pick the others out (see `RandomApply`).
     """
 
     changes_labels: tuple[str, ...] = ()
+    overwrites: bool = False
     neutral: dict[str, float] | None = None
 
     def draw(
@@ -43,7 +46,7 @@ class Transform(nn.Module):
         return {}
 
     def change(self, waveforms: torch.Tensor, **parameters) -> torch.Tensor:
-        """Do what was drawn. May overwrite `waveforms`, which are float32 or float64."""
+        """Do what was drawn to `waveforms`, which are float32 or float64."""
         raise NotImplementedError
 
     def forward(
@@ -52,7 +55,7 @@ class Transform(nn.Module):
         generator: torch.Generator | None = None,
         labels: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Transform a copy of `waveforms`.
+        """Transform; `waveforms` stay as they are.
 
         Parameters
         ----------
@@ -83,9 +86,11 @@ class Transform(nn.Module):
             )
         parameters = self.draw(len(waveforms), generator, labels)
         with torch.autocast(waveforms.device.type, enabled=False):
-            copy = waveforms.to(torch.promote_types(waveforms.dtype, torch.float32), copy=True)
-            check_finite(copy)
-            return self.change(copy, **parameters).to(waveforms.dtype)
+            precise = waveforms.to(torch.promote_types(waveforms.dtype, torch.float32))
+            check_finite(precise)
+            if self.overwrites and precise is waveforms:
+                precise = waveforms.clone()
+            return self.change(precise, **parameters).to(waveforms.dtype)
 
     def check(self, waveforms: torch.Tensor) -> None:
         """Refuse what cannot be transformed."""
@@ -123,7 +128,10 @@ class Compose(Transform):
 
     def change(self, waveforms: torch.Tensor, each: list[dict]) -> torch.Tensor:
         """Apply each transform to what the one before it returned."""
+        given = waveforms
         for transform, parameters in zip(self.transforms, each, strict=True):
+            if transform.overwrites and waveforms is given:
+                waveforms = given.clone()
             waveforms = transform.change(waveforms, **parameters)
         return waveforms
 
@@ -161,8 +169,8 @@ class ComposeMany(Transform):
         return {"views": [self.chain.draw(batch, generator, labels) for _ in range(self.num_views)]}
 
     def change(self, waveforms: torch.Tensor, views: list[dict]) -> torch.Tensor:
-        """Transform a copy for each view; shape ``(num_views, batch, samples)``."""
-        return torch.stack([self.chain.change(waveforms.clone(), **parameters) for parameters in views])
+        """Transform for each view; shape ``(num_views, batch, samples)``."""
+        return torch.stack([self.chain.change(waveforms, **parameters) for parameters in views])
 
     def check(self, waveforms: torch.Tensor) -> None:
         """Refuse what the first transform refuses."""
@@ -196,6 +204,7 @@ class RandomApply(Transform):
         if not 0 <= p <= 1:
             raise ValueError(f"p is a probability between 0 and 1, got {p}. (Was a percentage given?)")
         self.transform, self.p = transform, p
+        self.overwrites = transform.neutral is None
 
     def draw(self, batch, generator=None, labels=None) -> dict:
         """Draw which examples are transformed, and the transform's parameters for all of them."""
@@ -223,6 +232,8 @@ class OneOf(Transform):
     >>> loud_or_soft(torch.ones(5, 1), torch.Generator().manual_seed(0)).flatten()
     tensor([0.1000, 0.1000, 1.0000, 0.1000, 0.1000])
     """
+
+    overwrites = True
 
     def __init__(self, transforms: Sequence[Transform], weights: Sequence[float] | None = None):
         super().__init__()
@@ -252,7 +263,7 @@ class OneOf(Transform):
 def change_some(
     transform: Transform, waveforms: torch.Tensor, chosen: torch.Tensor, parameters: dict
 ) -> torch.Tensor:
-    """Let a transform change the `chosen` rows of `waveforms`, in place.
+    """Let a transform change the `chosen` rows of `waveforms`: in place, unless it has `neutral` parameters.
 
     Parameters
     ----------

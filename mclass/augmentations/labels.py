@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import torch
 
-from mclass.augmentations.base import Transform, change_some
+from mclass.augmentations.base import RandomApply, Transform, change_some
 from mclass.errors import unknown_name
 
 
@@ -52,6 +52,7 @@ class LabelAware(Transform):
             if tag not in tags:
                 raise ValueError(unknown_name("tag", tag, tags))
         self.transform, self.tags, self.protect = transform, tags, tuple(protect)
+        self.overwrites = transform.neutral is None
 
     def draw(self, batch, generator=None, labels=None) -> dict:
         """Draw for all examples; choose those without a protected tag."""
@@ -101,6 +102,8 @@ def label_aware(chain: Transform, tags: Sequence[str]) -> Transform:
     for name, child in chain._modules.items():
         if isinstance(child, Transform):
             chain._modules[name] = label_aware(child, tags)
+            if isinstance(chain, RandomApply):
+                chain = RandomApply(chain._modules[name], chain.p)
         elif isinstance(child, torch.nn.ModuleList):
             chain._modules[name] = torch.nn.ModuleList(label_aware(transform, tags) for transform in child)
     return chain

@@ -49,6 +49,8 @@ class Noise(Transform):
     tensor([20.0000, 20.0000])
     """
 
+    overwrites = True
+
     def __init__(self, min_snr: float = 40.0, max_snr: float = 80.0, color: str | Sequence[str] = "white"):
         super().__init__()
         check_interval("the signal-to-noise ratio", min_snr, max_snr, -200, 200, "dB")
@@ -126,6 +128,8 @@ class BackgroundMix(Transform):
     >>> mix(torch.ones(1, 4), torch.Generator().manual_seed(0))
     tensor([[1.1000, 0.9000, 1.1000, 0.9000]])
     """
+
+    overwrites = True
 
     def __init__(self, backgrounds: torch.Tensor, min_snr: float = 3.0, max_snr: float = 30.0):
         super().__init__()

@@ -157,7 +157,7 @@ def phase_vocoder(
     padded = pad(padded, (before - mirror[0], after - mirror[1]))  # zeros beyond the mirror image of a short clip
     frames = padded.unfold(0, n_in, hop_in) * _window(n_in, waveform.dtype, waveform.device)
     # (num_in, bins): a shorter frame has no room for the highest frequencies.
-    spectrum = torch.fft.rfft(frames)[:, : min(n_in, n_out) // 2]
+    spectrum = torch.fft.rfft(frames)[:, : min(n_in, n_out) // 2 + 1]
 
     # The tiny number gives silence a phase, too: with a 0 in it, a product of phases would stay 0.
     spectrum = spectrum + 1e-12
@@ -173,11 +173,10 @@ def phase_vocoder(
     # and let time pass in the others as it does next to them.
     first = min(3, num_in - 2)
     last = max(first, len(waveform) // hop_in - 2)
-    moving = index.clamp(first, last).roll(1).to(waveform.device)
+    moving = index[:-1].clamp(first, last)
     index = index.to(waveform.device)
-    phases = advance.index_select(0, moving)
-    phases[0] = phase[first]
-    phases = phases.cumprod(0)
+    before = 1 + round((first - 1) / step)  # output frames until then
+    phases = running_product(phase[first] * advance[first].conj() ** before, advance, moving)
     magnitudes = torch.lerp(magnitude.index_select(0, index), magnitude.index_select(0, index + 1), fraction)
 
     window = _window(n_out, waveform.dtype, waveform.device) * (n_out / n_in / 1.5)  # four Hann² add up to 1.5
@@ -186,6 +185,36 @@ def phase_vocoder(
     for quarter in range(4):
         result[quarter : quarter + num_out] += frames[:, quarter]
     return result.flatten()[3 * hop_out : 3 * hop_out + num_samples]
+
+
+def running_product(start: torch.Tensor, factors: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """Start, and what it becomes when multiplied with one chosen row of factors after the other.
+
+    Parameters
+    ----------
+    start : torch.Tensor, shape (bins,)
+    factors : torch.Tensor, shape (rows, bins)
+    index : torch.Tensor of int, shape (steps,)
+        Which row is next; on the CPU.
+
+    Returns
+    -------
+    torch.Tensor, shape (1 + steps, bins)
+
+    Examples
+    --------
+    >>> running_product(torch.tensor([1.0]), torch.tensor([[2.0], [10.0]]), torch.tensor([0, 0, 1])).flatten()
+    tensor([ 1.,  2.,  4., 40.])
+    """
+    if factors.device.type != "cpu" or factors.requires_grad:
+        return torch.cat([start[None], factors.index_select(0, index.to(factors.device))]).cumprod(0)
+    # The same row by row: on a CPU, cumprod goes down one column after the other, which takes longer.
+    result = torch.empty((1 + len(index), len(start)), dtype=factors.dtype)
+    rows, chosen = result.unbind(0), factors.unbind(0)
+    rows[0].copy_(start)
+    for previous, row, factor in zip(rows, rows[1:], index.tolist(), strict=False):
+        torch.mul(previous, chosen[factor], out=row)
+    return result
 
 
 @lru_cache(maxsize=4096)
@@ -205,7 +234,7 @@ def hops(ratio: float, hop: int) -> tuple[int, int]:
     An octave, and a semitone, which is 1.0595:
 
     >>> hops(2.0, 512), hops(2 ** (1 / 12), 512)
-    ((512, 256), (572, 540))
+    ((512, 256), (525, 495))
     """
     best = (math.inf, 0, 0), hop, max(1, round(hop / ratio))
     for before in range(math.ceil(0.86 * hop), math.floor(1.14 * hop) + 1):

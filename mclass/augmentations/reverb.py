@@ -5,6 +5,8 @@ Taught in: 05_augmentation.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from scipy.fft import next_fast_len
 
@@ -12,7 +14,7 @@ from mclass.augmentations.base import Transform, check_finite, check_interval, c
 from mclass.augmentations.noise import POOL_SAMPLES, noise_pool
 from mclass.frontends import check_waveform
 
-ROWS = 8  # examples convolved at a time on a CPU
+ROWS = 8
 
 
 class Reverb(Transform):
@@ -72,23 +74,44 @@ class Reverb(Transform):
         self, waveforms: torch.Tensor, rt60: torch.Tensor, wet: torch.Tensor, start: torch.Tensor
     ) -> torch.Tensor:
         """Mix each waveform with what its room answers."""
-        rooms = self.impulse_responses(rt60, start, waveforms.device).to(waveforms.dtype)
-        wet = column(wet, waveforms)
-        rooms = wet * rooms[:, : waveforms.shape[1]]
-        rooms[:, 0] += 1 - wet[:, 0]
-        return convolve(waveforms, rooms)
+        result = torch.empty_like(waveforms)
+        # On a CPU a few at a time: all at once would leave the cache; each size of transform takes a while to prepare.
+        rows = ROWS if waveforms.device.type == "cpu" else len(waveforms)
+        for first in range(0, len(waveforms), rows):
+            block = slice(first, first + rows)
+            rooms = self.impulse_responses(rt60[block], start[block], waveforms.device).to(waveforms.dtype)
+            share = column(wet[block], waveforms)
+            rooms = share * rooms[:, : waveforms.shape[1]]
+            rooms[:, :1] += 1 - share
+            result[block] = convolve(waveforms[block], rooms)
+        return result
 
     def impulse_responses(self, rt60: torch.Tensor, start: torch.Tensor, device: torch.device) -> torch.Tensor:
-        """Decaying noise of energy 1 for each reverberation time, shape ``(batch, samples of the longest)``."""
-        device = torch.device(device)
-        if str(device) not in self.pools:
-            self.pools[str(device)] = noise_pool("white").to(device)
-        pool = self.pools[str(device)]
-        length = max(1, int(rt60.max().item() * self.sample_rate))
+        """Rooms for each reverberation time: noise that decays and stops at −60 dB.
+
+        Parameters
+        ----------
+        rt60, start : torch.Tensor, shape (batch,)
+            Seconds, and samples.
+        device : torch.device
+
+        Returns
+        -------
+        torch.Tensor, shape (batch, samples of the longest)
+            Each with an energy of 1.
+        """
+        key = str(device)
+        if key not in self.pools:
+            self.pools[key] = noise_pool("white").to(device)
+        pool = self.pools[key]
+        length = max(1, math.ceil(rt60.max().item() * self.sample_rate))
         noise = torch.stack([pool[first : first + length] for first in start.tolist()])
-        time = torch.arange(length, device=device) / self.sample_rate
-        noise *= torch.exp2(-9.965784 * time / column(rt60, noise))  # 2^-9.97 = 10^-3: -60 dB
-        return noise / noise.square().sum(1, keepdim=True).sqrt()
+        # In units of RT60; 2^-9.97 = 10^-3 is -60 dB.
+        time = torch.arange(length, device=device) / (column(rt60, noise) * self.sample_rate)
+        noise *= torch.exp2(-3 * math.log2(10) * time)
+        if len(noise) > 1:
+            noise *= time < 1
+        return noise / torch.linalg.vector_norm(noise, dim=1, keepdim=True)
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"pools": {}}
@@ -155,9 +178,5 @@ def convolve(waveforms: torch.Tensor, responses: torch.Tensor) -> torch.Tensor:
     samples = waveforms.shape[1]
     # With room for the tail, so that it does not come around to the beginning.
     n_fft = next_fast_len(samples + responses.shape[1] - 1, real=True)
-    rows = ROWS if waveforms.device.type == "cpu" else len(waveforms)
-    result = []
-    for block, filters in zip(waveforms.split(rows), responses.split(rows), strict=True):
-        spectrum = torch.fft.rfft(block, n=n_fft) * torch.fft.rfft(filters, n=n_fft)
-        result.append(torch.fft.irfft(spectrum, n=n_fft)[:, :samples])
-    return torch.cat(result)
+    spectrum = torch.fft.rfft(waveforms, n=n_fft) * torch.fft.rfft(responses, n=n_fft)
+    return torch.fft.irfft(spectrum, n=n_fft)[:, :samples].contiguous()

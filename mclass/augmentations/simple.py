@@ -34,7 +34,7 @@ class PolarityInversion(Transform):
 
     def change(self, waveforms: torch.Tensor, sign: torch.Tensor) -> torch.Tensor:
         """Multiply each waveform by its sign."""
-        return waveforms.mul_(column(sign, waveforms))
+        return waveforms * column(sign, waveforms)
 
 
 class Gain(Transform):
@@ -70,7 +70,7 @@ class Gain(Transform):
 
     def change(self, waveforms: torch.Tensor, gain_db: torch.Tensor) -> torch.Tensor:
         """Multiply each waveform by its gain."""
-        return waveforms.mul_(column(10 ** (gain_db / 20), waveforms))
+        return waveforms * column(10 ** (gain_db / 20), waveforms)
 
 
 class RandomCrop(Transform):
