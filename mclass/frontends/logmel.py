@@ -89,7 +89,7 @@ class LogMel(nn.Module):
     @property
     def summary(self) -> str:
         """A few words for a table of models."""
-        return f"log-mel, {self.n_mels} bands, hop {self.hop_length}"
+        return f"{self.n_mels} mel bands"
 
     @property
     def min_samples(self) -> int:
