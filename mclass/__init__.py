@@ -25,6 +25,7 @@ _SUBMODULES = (
     "listen",
     "losses",
     "metrics",
+    "mining",
     "models",
     "plot",
     "pretrained",
