@@ -160,7 +160,7 @@ def phase_vocoder(
     spectrum = torch.fft.rfft(frames)[:, : min(n_in, n_out) // 2 + 1]
 
     # The tiny number gives silence a phase, too: with a 0 in it, a product of phases would stay 0.
-    spectrum = spectrum + 1e-12
+    spectrum = spectrum.add_(1e-12)
     inverse = (spectrum * spectrum.conj()).real.rsqrt()
     magnitude, phase = inverse.reciprocal(), spectrum * inverse  # |X| and X / |X|
     advance = phase[1:] * phase[:-1].conj()
@@ -180,7 +180,7 @@ def phase_vocoder(
     magnitudes = torch.lerp(magnitude.index_select(0, index), magnitude.index_select(0, index + 1), fraction)
 
     window = _window(n_out, waveform.dtype, waveform.device) * (n_out / n_in / 1.5)  # four Hann² add up to 1.5
-    frames = (torch.fft.irfft(phases * magnitudes, n=n_out) * window).view(num_out, 4, hop_out)
+    frames = (torch.fft.irfft(phases * magnitudes, n=n_out).mul_(window)).view(num_out, 4, hop_out)
     result = frames.new_zeros(num_out + 3, hop_out)
     for quarter in range(4):
         result[quarter : quarter + num_out] += frames[:, quarter]

@@ -75,7 +75,7 @@ class Reverb(Transform):
     ) -> torch.Tensor:
         """Mix each waveform with what its room answers."""
         result = torch.empty_like(waveforms)
-        # On a CPU a few at a time: all at once would leave the cache; each size of transform takes a while to prepare.
+        # On a CPU a few at a time: all would leave the cache, and one by one each transform has to be prepared.
         rows = ROWS if waveforms.device.type == "cpu" else len(waveforms)
         for first in range(0, len(waveforms), rows):
             block = slice(first, first + rows)
