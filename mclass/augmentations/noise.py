@@ -23,7 +23,7 @@ class Noise(Transform):
 
     Drawing millions of normal numbers costs more than anything else that is done with them, so noise is drawn
     once, 24 to 65 seconds of it, and every example gets a random stretch. Two examples may get stretches that
-    overlap; no two stretches start alike, for all that a network could learn from it.
+    overlap; that they are the same has a chance of one in a million.
 
     torchaudio-augmentations' ``Noise(min_snr, max_snr)`` means something else by the same words: the standard
     deviation of the noise divided by the signal's, so that a higher "SNR" is *noisier*. Its 0.3 is 10.5 dB here

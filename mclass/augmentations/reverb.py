@@ -23,7 +23,7 @@ class Reverb(Transform):
     The room is its impulse response: noise that decays by 60 dB within the reverberation time RT60, which is what
     remains of a hall's echoes once there are too many to tell apart (Moorer 1979, *About this reverberation
     business*). Sox, and with it torchaudio-augmentations, takes "room size", "reverberance" and "damping" from 0
-    to 100 instead; the default range of RT60 is about that of its rooms.
+    to 100 instead; the default range of RT60 is ours, not a translation of these.
 
     Parameters
     ----------
