@@ -16,7 +16,7 @@ from mclass.augmentations.reverb import Reverb
 from mclass.augmentations.simple import Delay, Gain, PolarityInversion, RandomCrop
 from mclass.errors import unknown_name
 
-# How probable each transform is: in the published code's example, and in the paper's own training.
+# How probable each transform is: in this course, and as the paper's code had it for its own training.
 CLMR = {
     "polarity": 0.8, "noise": 0.3, "gain": 0.3, "filter": 0.8, "delay": 0.5, "pitch": 0.4, "reverb": 0.3,
 }  # fmt: skip
