@@ -32,7 +32,7 @@ from mclass.metrics.classification import (
 )
 from mclass.metrics.curves import pr_auc, pr_curve, roc_auc, roc_curve, undefined_tags
 from mclass.metrics.intervals import Comparison, Interval, bootstrap, compare
-from mclass.metrics.neighbours import neighbours
+from mclass.metrics.neighbours import nearest_neighbours
 from mclass.metrics.retrieval import (
     UndefinedQueriesWarning,
     mean_average_precision,
@@ -60,7 +60,7 @@ __all__ = [
     "mean_average_precision",
     "multilabel_recall_at_k",
     "ndcg_at_k",
-    "neighbours",
+    "nearest_neighbours",
     "normalised_mutual_information",
     "pr_auc",
     "pr_curve",

@@ -54,7 +54,7 @@ def unit(embeddings: object) -> np.ndarray:
     return embeddings.astype(np.float32)
 
 
-def neighbours(embeddings: object, k: int) -> np.ndarray:
+def nearest_neighbours(embeddings: object, k: int) -> np.ndarray:
     """The `k` nearest neighbours of each item, nearest first.
 
     Takes the time of one matrix product of all items with all items, and little more memory than the result.
@@ -77,7 +77,7 @@ def neighbours(embeddings: object, k: int) -> np.ndarray:
 
     Examples
     --------
-    >>> neighbours([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]], k=1).ravel().tolist()
+    >>> nearest_neighbours([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]], k=1).ravel().tolist()
     [1, 0, 1]
     """
     items = unit(embeddings)

@@ -3,9 +3,9 @@
 Conventions
 -----------
 Embeddings are ``(n, dim)``, labels multi-hot ``(n, num_tags)``; the order of the others is that of
-`mclass.metrics.neighbours`. An item is *relevant* to a query if it shares a tag with it; to ask about one notion
-of similarity, pass the labels of its tags alone (`mclass.tags.NOTIONS`). A query without tags, to which nothing
-can be relevant, is left out and named; so is a query whose tags nobody else has, where relevant items are counted.
+`nearest_neighbours`. An item is *relevant* to a query if it shares a tag with it; to ask about one notion of
+similarity, pass the labels of its tags alone (`mclass.tags.NOTIONS`). A query without tags, to which nothing can
+be relevant, is left out and named; so is a query whose tags nobody else has, where relevant items are counted.
 
 Taught in: 08_metric_learning.
 """
@@ -21,7 +21,7 @@ import pandas as pd
 from mclass import tags as course_tags
 from mclass.errors import unknown_name
 from mclass.metrics.checks import as_array, check_count, validate_labels
-from mclass.metrics.neighbours import neighbours, rankings, unit
+from mclass.metrics.neighbours import nearest_neighbours, rankings, unit
 
 
 class UndefinedQueriesWarning(UserWarning):
@@ -55,8 +55,8 @@ def multilabel_recall_at_k(
     Raises
     ------
     ValueError
-        If embeddings are not valid (see `mclass.metrics.neighbours`), labels are not 0 or 1 or not as many as
-        embeddings, a K is not possible, or no query has tags.
+        If embeddings are not valid (see `mclass.metrics.nearest_neighbours`), labels are not 0 or 1 or not as
+        many as embeddings, a K is not possible, or no query has tags.
 
     Warns
     -----
@@ -70,7 +70,7 @@ def multilabel_recall_at_k(
     {1: 0.5, 2: 1.0}
     """
     labels, ks = _check(embeddings, labels, ks)
-    nearest = neighbours(embeddings, max(ks))
+    nearest = nearest_neighbours(embeddings, max(ks))
     num_tags = labels.sum(axis=1)
     found, recalls = np.zeros_like(labels), {}
     for k, column in enumerate(nearest.T, start=1):
@@ -93,7 +93,7 @@ def precision_at_k(
     {1: 0.666..., 2: 0.666...}
     """
     labels, ks = _check(embeddings, labels, ks)
-    nearest = neighbours(embeddings, max(ks))
+    nearest = nearest_neighbours(embeddings, max(ks))
     relevant = np.stack([(labels & labels[column]).any(axis=1) for column in nearest.T], axis=1)
     has_tags = labels.any(axis=1)
     results = {k: np.where(has_tags, relevant[:, :k].mean(axis=1), np.nan) for k in ks}
@@ -154,7 +154,7 @@ def ndcg_at_k(
     {1: 0.666..., 2: 0.876...}
     """
     labels, ks = _check(embeddings, labels, ks)
-    nearest, depth = neighbours(embeddings, max(ks)), max(ks)
+    nearest, depth = nearest_neighbours(embeddings, max(ks)), max(ks)
     gains = np.stack([(labels & labels[column]).sum(axis=1) for column in nearest.T], axis=1)
     best = np.empty_like(gains)
     numbers = labels.astype(np.float32)

@@ -88,7 +88,7 @@ def usable(enough: np.ndarray, names: list[str] | None, reason: str) -> np.ndarr
     """
     what = "tags" if names else "groups"
     if not enough.any():
-        raise ValueError(f"no triplet can be drawn: all {len(enough)} {what} {reason}")
+        raise ValueError(f"nothing can be drawn: all {len(enough)} {what} {reason}")
     if not enough.all():
         left_out = [f": {', '.join(np.array(names)[~enough])}"] if names else [""]
         warnings.warn(
