@@ -204,7 +204,7 @@ def test_data_check(music, tmp_path, capsys):
 
 def test_lists(capsys):
     assert cli.main(["models"]) == 0
-    assert re.search(r"^ *cnn_2d +299892 +3\.00 +16000 ", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"^ *cnn_2d +299892 +3\.00 s, 16 kHz ", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_interrupt(monkeypatch, capsys):
