@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks import augmentations, etude, frontends, models, parity, realism, tagging, training
+from benchmarks import augmentations, etude, frontends, models, parity, realism, retrieval, tagging, training
 
-for benchmark in (etude, frontends, augmentations, training, models, tagging, parity, realism):
+for benchmark in (etude, frontends, augmentations, training, models, tagging, retrieval, parity, realism):
     print(f"\n{benchmark.__name__}: {benchmark.__doc__.splitlines()[0]}\n", flush=True)
     benchmark.main([])
