@@ -23,7 +23,7 @@ from mclass import datasets, models, training
 from mclass.metrics import UndefinedTagsWarning
 
 RESULTS = Path(__file__).with_name("results")
-MODELS = ("cnn_2d", "short_chunk_cnn", "musicnn", "sample_cnn")
+MODELS = ("cnn_2d", "short_chunk_cnn", "musicnn")
 
 
 def curve(name: str, precision: str, seed: int, epochs: int) -> pd.DataFrame:
