@@ -16,7 +16,6 @@ import argparse
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -26,7 +25,7 @@ import pandas as pd
 import torch
 
 from benchmarks.peers import ROOT, interpreter
-from benchmarks.peers.augmentations import RATE, music
+from benchmarks.peers.augmentations import RATE, milliseconds, music
 from mclass import augmentations
 from mclass.memory import keep_freed_memory
 
@@ -95,10 +94,7 @@ def measure(functions: dict[str, Callable], peers: dict[str, Peer], repeats: int
         times = {library: [] for library in runners}
         for turn in range(repeats + 1):
             for library, run in runners.items():
-                clock, cpu = time.perf_counter(), time.process_time()
-                pair = run()
-                if library == "mclass":
-                    pair = 1000 * (time.perf_counter() - clock), 1000 * (time.process_time() - cpu)
+                pair = milliseconds(run) if library == "mclass" else run()
                 if turn:  # the first one warms up
                     times[library].append(pair)
         medians = {
@@ -114,7 +110,7 @@ def measure(functions: dict[str, Callable], peers: dict[str, Peer], repeats: int
 def main(arguments: list[str] | None = None) -> None:
     """Print the table and write it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
     parser.add_argument("--only", nargs="*", help="transforms to measure")

@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 
 from mclass.augmentations.base import Transform, check_interval, check_sample_rate, uniform
 
-ROWS = 4  # examples filtered at a time on a CPU: what lies between in- and output stays in the cache
+ROWS = 8  # examples filtered at a time on a CPU: what lies between in- and output stays in the cache
 DECAY = 1e-7  # of its beginning: where an impulse response counts as over; float32 rounds no finer
 
 

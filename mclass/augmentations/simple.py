@@ -219,16 +219,14 @@ class TimeShift(Transform):
 
     def change(self, waveforms: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
         """Move each waveform by whole samples."""
-        shifts = (shift * waveforms.shape[1]).round().long().tolist()
-        result = torch.empty_like(waveforms) if self.wrap else torch.zeros_like(waveforms)
         samples = waveforms.shape[1]
-        for i, by in enumerate(shifts):
-            start, stop = max(by, 0), samples + min(by, 0)  # where the moved waveform lies in the result
-            result[i, start:stop] = waveforms[i, start - by : stop - by]
-            if self.wrap:
-                result[i, :start] = waveforms[i, samples - start :]
-                result[i, stop:] = waveforms[i, : samples - stop]
-        return result
+        silence = waveforms.new_zeros(samples)
+        parts = []
+        for row, by in zip(waveforms, (shift * samples).round().long().tolist(), strict=True):
+            later, earlier = max(by, 0), max(-by, 0)
+            comes_in = row if self.wrap else silence
+            parts += [comes_in[samples - later :], row[earlier : samples - later], comes_in[:earlier]]
+        return torch.cat(parts).view_as(waveforms)
 
 
 class Delay(Transform):
