@@ -23,7 +23,7 @@ SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", "
 MAX_RATE = 1_000_000
 
 # An mp3 frame may use bits stored up to 511 bytes earlier, which is many frames where the music is quiet.
-_MP3_PREROLL = 16 * 1152
+_MP3_PREROLL = 16  # frames
 _BLOCK = 1 << 18  # frames decoded at once: bounds the memory that a long file, or one of many channels, takes
 _FFMPEG_FAILED = "{}: ffmpeg cannot decode it; it is damaged or holds no audio. Export it again."
 
@@ -106,7 +106,8 @@ def read_mono(path: str | os.PathLike, file: Sequential, first: int, count: int)
     """`count` samples from `first` at the file's own rate, channels averaged."""
     preroll = 0
     if file.format == "MP3":
-        preroll = min(first, _MP3_PREROLL)
+        frame = 1152 if file.samplerate >= 32_000 else 576  # MPEG-1; MPEG-2 and 2.5 (lower rates) halve it
+        preroll = min(first, _MP3_PREROLL * frame)
     elif file.subtype == "VORBIS" and first:
         preroll = first - min(first, max(_containers.vorbis_last_page(Path(path).expanduser()) - 1, 0))
     mono = np.empty(preroll + count, np.float32)
