@@ -16,7 +16,7 @@ import pytest
 import torch
 from tones import Tones, small
 
-from mclass import inference, memory, metrics, models, training
+from mclass import augmentations, inference, memory, metrics, models, training
 from mclass.datasets import Chunks, EpochSampler, RandomCrops
 from mclass.errors import DatasetError, ModelError
 from mclass.training.callbacks import Keeper
@@ -447,6 +447,109 @@ def test_fit_refuses_other_tags_rates_and_folders(tmp_path):
 def test_tagging_refuses(options, message):
     with pytest.raises(ValueError, match=message):
         training.Tagging(**({"model": small()} | options))
+
+
+def augmented(**options):
+    """A task whose every batch is transposed, softened or delayed, mixed and masked."""
+    torch.manual_seed(0)
+    model = models.create("cnn_1d", num_tags=3, channels=8)
+    model.num_samples = 4000
+    chain = augmentations.Compose(
+        [
+            augmentations.RandomApply(augmentations.PitchShift(16000)),
+            augmentations.Gain(),
+            augmentations.Noise(0, 20),
+        ]
+    )
+    augment = [chain, augmentations.Mixup(0.4), augmentations.SpecAugment(2, 20, 1, 4)]
+    return training.Tagging(model, learning_rate=0.01, augment=augment, **options)
+
+
+def test_augmented_runs_repeat_and_resume_exactly(tmp_path):
+    (whole, first), (again, second) = (
+        run(task=augmented(), epochs=4),
+        run(task=augmented(), epochs=4, num_workers=1),
+    )
+    pd.testing.assert_frame_equal(first.history, second.history)
+    assert torch.equal(weights(whole), weights(again))
+    run(task=augmented(), epochs=2, folder=tmp_path)
+    resumed, third = run(task=augmented(), epochs=4, folder=tmp_path, resume=True)
+    pd.testing.assert_frame_equal(first.history, third.history)
+    assert torch.equal(weights(whole), weights(resumed))
+    plain = training.Tagging(augmented().model, learning_rate=0.01)
+    assert run(task=plain, epochs=1)[1].history.train_loss[0] != first.history.train_loss[0]
+    with pytest.raises(ModelError, match=r"augment = .Compose\(.*SpecAugment\(freq_masks=2.* and this one None"):
+        run(task=plain, epochs=5, folder=tmp_path, resume=True)
+
+
+def test_only_training_batches_are_augmented_and_with_numbers_of_the_epoch():
+    model = small()
+    model.dropout = torch.nn.Identity()  # would draw from the same generator
+    model.register_forward_pre_hook(lambda module, inputs: heard[module.training].append(inputs[0]))
+    chain = augmentations.Compose([augmentations.Noise(0, 20), augmentations.Delay(16000, 10, 30)])
+    heard = {True: [], False: []}
+    run(task=training.Tagging(model, augment=chain), epochs=2)
+    training_heard, valid_heard = heard[True], torch.cat(heard[False])
+    crops = RandomCrops(TRAIN, 4000, seed=0)
+    for epoch in range(2):
+        order = np.random.default_rng((0, epoch)).permutation(24)
+        torch.manual_seed(int(np.random.SeedSequence((0, epoch)).generate_state(1)[0]))
+        for batch in order.reshape(3, 8):
+            expected = chain(torch.stack([crops[(epoch, int(i))][0] for i in batch]))
+            assert torch.equal(training_heard.pop(0), expected)
+    chunks = torch.cat([Chunks(VALID, 4000)[i][0] for i in range(len(VALID))])
+    assert torch.equal(valid_heard, torch.cat([chunks, chunks]))
+
+
+def test_mixup_softens_the_labels_of_the_loss():
+    task = training.Tagging(small().eval(), augment=augmentations.Mixup(1.0))
+    waveform, labels = torch.randn(6, 4000), (torch.rand(6, 3) < 0.4).float()
+    torch.manual_seed(3)
+    logits, soft = task.augmented(waveform, labels)
+    torch.manual_seed(3)
+    mixed, expected = augmentations.Mixup(1.0)(waveform, labels)
+    assert torch.equal(soft, expected)
+    assert torch.equal(logits, task.model(mixed))
+    assert ((soft > 0) & (soft < 1)).any()
+    by_hand = -(soft * logits.sigmoid().log() + (1 - soft) * (-logits).sigmoid().log()).mean()
+    torch.testing.assert_close(task.loss(logits, soft), by_hand)
+
+
+def test_spec_augment_sees_what_the_front_end_gives_and_leaves_no_trace():
+    task = augmented()
+    masks = augmentations.SpecAugment(1, 90, 0, 0, value=-77.0)
+    task.augment = torch.nn.ModuleList([masks])
+    seen = []
+    task.model.input_norm.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    waveform, labels = torch.randn(5, 4000), torch.zeros(5, 3)
+    torch.manual_seed(2)
+    task.augmented(waveform, labels)
+    torch.manual_seed(2)
+    assert torch.equal(seen[0], masks(task.model.frontend(waveform)))
+    assert (seen[0] == -77).any()
+    task.model(waveform)
+    assert torch.equal(seen[1], task.model.frontend(waveform))
+    raw = training.Tagging(models.create("sample_cnn", num_tags=3), augment=masks)
+    for _ in range(2):  # the hook is gone after an error, too
+        with pytest.raises(ValueError, match=r"SpecAugment takes floats of shape .*front end"):
+            raw.augmented(torch.randn(2, raw.model.num_samples), torch.zeros(2, 3))
+        raw.model.eval()(torch.randn(1, raw.model.num_samples))
+
+
+def test_label_aware_augmentations_are_told_the_labels():
+    quieter = augmentations.LabelAware(augmentations.Gain(-20, -20), TRAIN.tags, protect=["low"])
+    waveform, labels = torch.ones(2, 4000), torch.tensor([[1.0, 0, 0], [0, 1.0, 0]])
+    task = training.Tagging(small().eval(), augment=quieter)
+    logits, _ = task.augmented(waveform, labels)
+    torch.testing.assert_close(logits, task.model(waveform * torch.tensor([[1.0], [0.1]])))
+
+
+@pytest.mark.parametrize(
+    "wrong", [lambda x: x, [augmentations.Gain(), "noise"], augmentations.ComposeMany([augmentations.Gain()])]
+)
+def test_tagging_refuses_what_is_no_augmentation(wrong):
+    with pytest.raises(TypeError, match="augment must be a transform"):
+        training.Tagging(small(), augment=wrong)
 
 
 def test_interrupt_is_a_keyboard_interrupt(tmp_path):

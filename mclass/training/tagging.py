@@ -9,12 +9,16 @@ Taught in: 04_supervised.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from contextlib import ExitStack
 
 import lightning
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from mclass import metrics
+from mclass.augmentations import ComposeMany, Mixup, SpecAugment, Transform
 from mclass.errors import ModelError, unknown_name
 from mclass.inference import chunk_probabilities
 from mclass.models import WaveformModel
@@ -40,11 +44,17 @@ class Tagging(lightning.LightningModule):
         What the learning rate is then multiplied by.
     multilabel : bool
         Several tags may hold at once (sigmoid), or exactly one does (softmax).
+    augment : Transform, Mixup, or a sequence of them, optional
+        What happens to each training batch, in this order (see `mclass.augmentations`); a `SpecAugment` waits for
+        what the model's front end gives. Validation hears clips as they are. Random numbers come from torch's
+        global generator, which `mclass.training.fit` seeds for each epoch.
 
     Raises
     ------
     ValueError
         If an option is unknown or outside its range.
+    TypeError
+        If `augment` is something else.
     ModelError
         If `model` is not a `WaveformModel`. In training, if the loss is not finite; the message names the epoch
         and the batch.
@@ -62,6 +72,12 @@ class Tagging(lightning.LightningModule):
     >>> batch = torch.zeros(2, 48000), torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
     >>> task.loss(task.model(batch[0]), batch[1]).shape
     torch.Size([])
+
+    With augmentations:
+
+    >>> from mclass import augmentations
+    >>> chain = augmentations.gtzan_supervised(sample_rate=16000)
+    >>> task = Tagging(models.create("cnn_1d"), augment=[chain, augmentations.SpecAugment()])
     """
 
     def __init__(
@@ -74,6 +90,7 @@ class Tagging(lightning.LightningModule):
         plateau_patience: int | None = 5,
         plateau_factor: float = 0.2,
         multilabel: bool = True,
+        augment: Transform | Mixup | Sequence[Transform | Mixup] | None = None,
     ):
         super().__init__()
         if optimizer not in OPTIMIZERS:
@@ -99,6 +116,7 @@ class Tagging(lightning.LightningModule):
         self.optimizer, self.learning_rate, self.momentum = optimizer, learning_rate, momentum
         self.weight_decay = weight_decay
         self.plateau_patience, self.plateau_factor = plateau_patience, plateau_factor
+        self.augment = nn.ModuleList(_augmentations(augment))
         self.undefined_named = False  # tags without examples are named once, not every epoch
         self._clips: list[tuple[torch.Tensor, torch.Tensor]] = []
 
@@ -106,7 +124,10 @@ class Tagging(lightning.LightningModule):
     def options(self) -> dict:
         """What a resumed run must have in common with the run it continues."""
         names = ("optimizer", "learning_rate", "momentum", "weight_decay", "plateau_patience", "plateau_factor")
-        return {name: getattr(self, name) for name in (*names, "multilabel")}
+        options = {name: getattr(self, name) for name in (*names, "multilabel")}
+        if len(self.augment):
+            options["augment"] = ", ".join(" ".join(str(one).split()) for one in self.augment)  # in one line
+        return options
 
     @property
     def monitor(self) -> str:
@@ -118,9 +139,29 @@ class Tagging(lightning.LightningModule):
         criterion = F.binary_cross_entropy_with_logits if self.multilabel else F.cross_entropy
         return criterion(logits, labels)
 
+    def augmented(self, waveform: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of an augmented batch, and the labels that it has then (soft ones after `Mixup`).
+
+        Parameters
+        ----------
+        waveform : torch.Tensor, shape (batch, samples)
+        labels : torch.Tensor, shape (batch, num_tags)
+        """
+        with ExitStack() as stack:
+            for one in self.augment:
+                if isinstance(one, SpecAugment):
+                    hook = self.model.frontend.register_forward_hook(_masking(one))
+                    stack.callback(hook.remove)
+                elif isinstance(one, Mixup):
+                    waveform, labels = one(waveform, labels)
+                else:
+                    waveform = one(waveform, labels=labels)
+            return self.model(waveform), labels
+
     def training_step(self, batch: tuple, batch_idx: int) -> torch.Tensor:
         waveform, labels = batch
-        loss = self.loss(self.model(waveform), labels)
+        logits, labels = self.augmented(waveform, labels)
+        loss = self.loss(logits, labels)
         if not torch.isfinite(loss):
             guess = (
                 "Is the learning rate too high?"
@@ -184,3 +225,19 @@ class Tagging(lightning.LightningModule):
             optimizer, factor=self.plateau_factor, patience=self.plateau_patience
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "valid_loss"}}
+
+
+def _augmentations(given) -> list[nn.Module]:
+    """What `Tagging` was given to augment with, as a list."""
+    listed = [] if given is None else list(given) if isinstance(given, Sequence) else [given]
+    for one in listed:
+        if not isinstance(one, Transform | Mixup) or isinstance(one, ComposeMany):
+            raise TypeError(
+                "augment must be a transform of mclass.augmentations that returns one view, Mixup, or a sequence "
+                f"of these, got {type(one).__name__}"
+            )
+    return listed
+
+
+def _masking(spec_augment: SpecAugment):
+    return lambda frontend, inputs, spectrogram: spec_augment(spectrogram)
