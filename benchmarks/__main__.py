@@ -2,8 +2,32 @@
 
 from __future__ import annotations
 
-from benchmarks import augmentations, etude, frontends, models, parity, realism, retrieval, tagging, training
+from benchmarks import (
+    augmentations,
+    etude,
+    frontends,
+    models,
+    ntxent,
+    parity,
+    realism,
+    retrieval,
+    tagging,
+    training,
+    verification,
+)
 
-for benchmark in (etude, frontends, augmentations, training, models, tagging, retrieval, parity, realism):
+for benchmark in (
+    verification,
+    parity,
+    realism,
+    etude,
+    frontends,
+    augmentations,
+    ntxent,
+    retrieval,
+    training,
+    models,
+    tagging,
+):
     print(f"\n{benchmark.__name__}: {benchmark.__doc__.splitlines()[0]}\n", flush=True)
     benchmark.main([])
