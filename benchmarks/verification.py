@@ -82,7 +82,9 @@ def level(waveform: torch.Tensor, reference: torch.Tensor) -> float:
 
 def far(ours: object, theirs: object) -> float:
     """Largest difference, relative to the largest number."""
-    ours, theirs = (np.asarray(torch.as_tensor(x).detach(), np.float64) for x in (ours, theirs))
+    ours, theirs = (
+        np.asarray(x.detach() if isinstance(x, torch.Tensor) else x, np.float64) for x in (ours, theirs)
+    )
     return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
 
 
