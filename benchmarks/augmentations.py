@@ -2,10 +2,10 @@
 
 ``python -m benchmarks.augmentations`` runs ours and the peers' in turn, each library in a process of its own: 48
 mono clips of 59,049 samples at 22,050 Hz, every clip transformed, and CLMR's chain with its probabilities. It
-prints a table and writes it to ``benchmarks/results/augmentations.csv``: milliseconds by the clock and of CPU time
-(medians), and how many times as long as ours a peer takes. Peers that cannot be installed are left out, and named.
-Their environments are made on the first run (see `benchmarks.peers`); ``--peers`` chooses among them, and none at
-all is possible.
+prints a table and writes it to ``benchmarks/results/augmentations.csv``, and a summary beside it: milliseconds by
+the clock and of CPU time (medians), and how many times as long as ours a peer takes. Peers that cannot be installed
+are left out, and named. Their environments are made on the first run (see `benchmarks.peers`); ``--peers`` chooses
+among them, and none at all is possible.
 
 Libraries do not do the same thing by the same name: sox's pitch shift is a granular one, pedalboard's filters are
 of first order, noise is drawn anew for each clip by all but ours. Quality is what the tests look at."""
@@ -30,6 +30,7 @@ from mclass import augmentations
 from mclass.memory import keep_freed_memory
 
 TABLE = Path(__file__).with_name("results") / "augmentations.csv"
+SUMMARY = TABLE.with_name("augmentations_summary.csv")  # for the book
 PEERS = {
     "torchaudio-augmentations": "old",
     "audiomentations": "",
@@ -107,6 +108,20 @@ def measure(functions: dict[str, Callable], peers: dict[str, Peer], repeats: int
     return pd.DataFrame(rows)
 
 
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """A row per transform: our milliseconds, and how many times as long each peer takes."""
+    ours = table[table.library == "mclass"].set_index("transform")["clock ms"].map("{:.1f}".format)
+    peers = table.pivot(index="transform", columns="library", values="clock / ours").drop(columns="mclass")
+    cells = peers.map(lambda ratio: "" if pd.isna(ratio) else f"{ratio:.1f} ×")
+    return (
+        cells[list(PEERS)]
+        .loc[ours.index]
+        .assign(**{"mclass (ms)": ours})
+        .reset_index()
+        .iloc[:, [0, 5, 1, 2, 3, 4]]
+    )
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Print the table and write it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -133,6 +148,7 @@ def main(arguments: list[str] | None = None) -> None:
     if not options.only and set(peers) == set(PEERS):
         TABLE.parent.mkdir(exist_ok=True)
         table.round(3).to_csv(TABLE, index=False)
+        summary(table).to_csv(SUMMARY, index=False)
         print(f"\nwritten to {TABLE.relative_to(ROOT)}")
 
 
