@@ -3,9 +3,9 @@
 ``python -m benchmarks.augmentations`` runs ours and the peers' in turn, each library in a process of its own: 48
 mono clips of 59,049 samples at 22,050 Hz, every clip transformed, and CLMR's chain with its probabilities. It
 prints a table and writes it to ``benchmarks/results/augmentations.csv``, and a summary beside it: milliseconds by
-the clock and of CPU time (medians), and how many times as long as ours a peer takes. Peers that cannot be installed
-are left out, and named. Their environments are made on the first run (see `benchmarks.peers`); ``--peers`` chooses
-among them, and none at all is possible.
+the clock and of CPU time (medians), and how many times as long as ours a peer takes. Peers that cannot be
+installed are left out, and named. Their environments are made on the first run (see `benchmarks.peers`);
+``--peers`` chooses among them, and none at all is possible.
 
 Libraries do not do the same thing by the same name: sox's pitch shift is a granular one, pedalboard's filters are
 of first order, noise is drawn anew for each clip by all but ours. Quality is what the tests look at."""

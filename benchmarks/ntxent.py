@@ -131,12 +131,12 @@ def main(arguments: list[str] | None = None) -> None:
             row = {
                 "pairs": pairs,
                 "name": name,
-                "milliseconds": round(plain[name][0], 2),
-                "cpu_milliseconds": round(plain[name][1], 2),
-                "kept_milliseconds": round(kept[name][0], 2),
-                "kept_cpu_milliseconds": round(kept[name][1], 2),
-                "extra_megabytes": round(extra_megabytes(name, pairs), 1),
-                "largest_difference": f"{worst.item():.1e}",
+                "ms": round(plain[name][0], 2),
+                "CPU ms": round(plain[name][1], 2),
+                "kept ms": round(kept[name][0], 2),
+                "kept CPU ms": round(kept[name][1], 2),
+                "extra MB": round(extra_megabytes(name, pairs), 1),
+                "difference": f"{worst.item():.1e}",
             }
             rows.append(row)
             _, _, *numbers, difference = row.values()
@@ -163,8 +163,8 @@ def _print_ratios(rows: list[dict], pairs: int) -> None:
     by_name = {row["name"]: row for row in rows if row["pairs"] == pairs}
     if "lightly" in by_name:
         ours, peer = by_name["mclass"], by_name["lightly"]
-        faster = [f"{peer[key] / ours[key]:.1f}" for key in ours if key.endswith("milliseconds")]
-        share = ours["extra_megabytes"] / max(peer["extra_megabytes"], 0.1)
+        faster = [f"{peer[key] / ours[key]:.1f}" for key in ours if key.endswith("ms")]
+        share = ours["extra MB"] / max(peer["extra MB"], 0.1)
         print(f"{'':8s}lightly / mclass: {' · '.join(faster)} × the time; {100 * share:.0f} % of its memory\n")
 
 
