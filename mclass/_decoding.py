@@ -22,8 +22,6 @@ from mclass.errors import AudioError
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".m4a", ".aac")
 MAX_RATE = 1_000_000
 
-# An mp3 frame may use bits stored up to 511 bytes earlier, which is many frames where the music is quiet.
-_MP3_PREROLL = 16  # frames
 _BLOCK = 1 << 18  # frames decoded at once: bounds the memory that a long file, or one of many channels, takes
 _FFMPEG_FAILED = "{}: ffmpeg cannot decode it; it is damaged or holds no audio. Export it again."
 
@@ -106,8 +104,7 @@ def read_mono(path: str | os.PathLike, file: Sequential, first: int, count: int)
     """`count` samples from `first` at the file's own rate, channels averaged."""
     preroll = 0
     if file.format == "MP3":
-        frame = 1152 if file.samplerate >= 32_000 else 576  # MPEG-1; MPEG-2 and 2.5 (lower rates) halve it
-        preroll = min(first, _MP3_PREROLL * frame)
+        preroll = min(first, _mp3_preroll(file.samplerate, file.channels))
     elif file.subtype == "VORBIS" and first:
         preroll = first - min(first, max(_containers.vorbis_last_page(Path(path).expanduser()) - 1, 0))
     mono = np.empty(preroll + count, np.float32)
@@ -116,6 +113,20 @@ def read_mono(path: str | os.PathLike, file: Sequential, first: int, count: int)
         mono[done : done + block.size] = block
         done += block.size
     return mono[preroll:]
+
+
+def _mp3_preroll(rate: int, channels: int) -> int:
+    """How many samples before a seek's target must be decoded for the target to come out right.
+
+    A frame may use bits stored up to 511 bytes earlier (255 at rates below 32 kHz), which is many frames where the
+    music is quiet and each frame has the lowest bit rate (ISO/IEC 11172-3 and 13818-3).
+    """
+    if rate >= 32_000:
+        store, samples, lowest, side_info = 511, 1152, 32_000, 17 if channels == 1 else 32
+    else:
+        store, samples, lowest, side_info = 255, 576, 8_000, 9 if channels == 1 else 17
+    own = samples // 8 * lowest // rate - 4 - side_info  # bytes that the shortest frame adds to the store
+    return samples * (store // max(own, 1) + 3)  # and the frames that overlap
 
 
 def _decode(path: str | os.PathLike, file: Sequential, first: int, count: int) -> Iterator[np.ndarray]:

@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     >>> main(["data", "list"])
     etude
     folder
+    prepared
     0
     """
     for stream in (sys.stdout, sys.stderr):  # names of files need not be valid Unicode

@@ -2,7 +2,7 @@
 
 >>> from mclass import datasets
 >>> datasets.list()
-['etude', 'folder']
+['etude', 'folder', 'prepared']
 
 Taught in: 02_datasets, 04_supervised.
 """
@@ -19,7 +19,11 @@ from mclass.errors import unknown_name
 _DATASETS = {
     "etude": ("mclass.datasets.etude", "Etude"),
     "folder": ("mclass.datasets.folder", "Folder"),
+    "prepared": ("mclass.datasets.prepared", "Prepared"),
 }
+
+# name -> module; imported when it is first used
+_FUNCTIONS = {"prepare": "mclass.datasets.preparing"}
 
 __all__ = [
     "Chunks",
@@ -29,8 +33,15 @@ __all__ = [
     "Subset",
     "list",
     "load",
+    "prepare",
     "split_by_group",
 ]
+
+
+def __getattr__(name: str):
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(_FUNCTIONS[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
 
 
 def list() -> builtins.list[str]:
@@ -57,7 +68,7 @@ def load(name: str, **options) -> MusicDataset:
     --------
     >>> load("etud")
     Traceback (most recent call last):
-    ValueError: unknown data set 'etud' (did you mean 'etude'?); available: etude, folder
+    ValueError: unknown data set 'etud' (did you mean 'etude'?); available: etude, folder, prepared
     """
     if name not in _DATASETS:
         raise ValueError(unknown_name("data set", name, _DATASETS))

@@ -1,0 +1,128 @@
+"""Work on the clips of a data set in several processes: check, prepare and shard use it.
+
+Taught in: 02_datasets.
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+
+from mclass.datasets.base import MusicDataset, Subset
+
+try:
+    import cloudpickle  # pickles data sets that are defined in a notebook, too
+except ImportError:  # joblib before 1.6 carries its own
+    from joblib.externals import cloudpickle
+
+_FEW = 64  # up to so many clips, starting processes costs more than it saves
+
+
+def map_clips(
+    function: Callable[[MusicDataset, Any], Any],
+    dataset: MusicDataset,
+    tasks: Sequence[Any],
+    workers: int = -1,
+) -> Iterator[Any]:
+    """``function(dataset, task)`` for each task, in order, in several processes.
+
+    The data set is handed over once, as a file, not with each task; memory-mapped arrays are opened again on the
+    other side.
+
+    Parameters
+    ----------
+    function : callable
+        Of a module, not of a notebook's cell.
+    dataset : MusicDataset
+    tasks : sequence
+        A task should be worth some tenths of a second.
+    workers : int
+        Processes; -1 for one per core, 1 for none but this one.
+
+    Examples
+    --------
+    >>> from mclass import datasets
+    >>> etude = datasets.load("etude", num_tracks=12, clips_per_track=2, clip_seconds=4)
+    >>> list(map_clips(clip_name, etude, [0, 1], workers=1))
+    ['etude track 0, clip 0 (new age)', 'etude track 0, clip 1 (new age)']
+    """
+    if workers == 1 or len(tasks) < 2 or len(dataset) <= _FEW:
+        yield from (function(dataset, task) for task in tasks)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "dataset.pickle")
+        with path.open("wb") as file:
+            _Pickler(file).dump(dataset)
+        run = joblib.Parallel(workers, return_as="generator")
+        yield from run(joblib.delayed(_call)(function, str(path), task) for task in tasks)
+
+
+def chunked(indices: Sequence[int], size: int = 16) -> list[list[int]]:
+    """Clips in groups, to be worked on at once.
+
+    >>> chunked([3, 4, 5], 2)
+    [[3, 4], [5]]
+    """
+    indices = [int(index) for index in indices]
+    return [indices[start : start + size] for start in range(0, len(indices), size)]
+
+
+def source_path(dataset: MusicDataset, index: int) -> Path | None:
+    """The file that clip `index` comes from; None if the data set does not keep one file per clip."""
+    while isinstance(dataset, Subset):
+        dataset, index = dataset.parent, int(dataset.indices[index])
+    paths = getattr(dataset, "paths", None)
+    return None if paths is None else Path(paths[index])
+
+
+def clip_name(dataset: MusicDataset, index: int) -> str:
+    """What a clip is called in tables: its path below the data set's root, or what `describe` says."""
+    path, whole = source_path(dataset, index), dataset
+    while isinstance(whole, Subset):
+        whole = whole.parent
+    root = getattr(whole, "root", None)
+    if path is not None and root is not None and path.is_relative_to(root):
+        return path.relative_to(root).as_posix()
+    return dataset.describe(index)
+
+
+def split_indices(dataset: MusicDataset, by: str | None = None) -> list[np.ndarray]:
+    """Clips of `dataset` in its training, validation and test views; `by` as its `splits` takes it."""
+    parts = dataset.splits() if by is None else dataset.splits(by)
+    return [indices_in(part, dataset) for part in parts]
+
+
+def indices_in(view: MusicDataset, dataset: MusicDataset) -> np.ndarray:
+    """Where the clips of a view are in `dataset`, which it was made from."""
+    indices = np.arange(len(view))
+    while view is not dataset:
+        if not isinstance(view, Subset):
+            raise ValueError(f"{view!r} is not a view of {dataset!r}")
+        view, indices = view.parent, view.indices[indices]
+    return indices
+
+
+class _Pickler(cloudpickle.Pickler):
+    """Writes of a memory-mapped array where it is, not what is in it."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if type(obj) is np.memmap and isinstance(obj.base, mmap.mmap) and obj.filename:
+            return np.memmap, (str(obj.filename), obj.dtype, "r", obj.offset, obj.shape)
+        return super().reducer_override(obj)
+
+
+@lru_cache(maxsize=2)
+def _load(path: str) -> MusicDataset:
+    return cloudpickle.load(io.BytesIO(Path(path).read_bytes()))
+
+
+def _call(function: Callable, path: str, task: Any) -> Any:
+    return function(_load(path), task)
