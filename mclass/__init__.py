@@ -22,6 +22,7 @@ _SUBMODULES = (
     "errors",
     "frontends",
     "inference",
+    "interactive",
     "listen",
     "losses",
     "metrics",
