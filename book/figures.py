@@ -106,7 +106,63 @@ def label_types() -> str:
     return svg(560, 232, "Single-label and multi-label classification", *parts)
 
 
-FIGURES = {"pipeline.svg": pipeline, "label_types.svg": label_types}
+def mood_plane() -> str:
+    """Moods as points of a plane instead of names in a list."""
+    parts, (x, y, half) = [], (280, 190, 150)
+    quadrants = [
+        ("tense", "yellow", -1, -1),
+        ("happy", "green", 0, -1),
+        ("sad", "blue", -1, 0),
+        ("calm", "plain", 0, 0),
+    ]
+    for name, fill, left, up in quadrants:
+        corner = x + left * half, y + up * half
+        parts += [box(*corner, half, half, fill), text(corner[0] + half / 2, corner[1] + 34, name, 18)]
+    parts += [
+        f'<path d="M{x - half - 24} {y}H{x + half + 18}M{x} {y + half + 14}V{y - half - 14}" stroke="{MUTED}" '
+        'stroke-width="2" fill="none"/>',
+        f'<path d="M{x + half + 26} {y}l-9 -5v10z" fill="{MUTED}"/>',
+        f'<path d="M{x} {y - half - 22}l-5 9h10z" fill="{MUTED}"/>',
+        text(x + 12, y - half - 8, "arousal: excited", 16, MUTED, "start"),
+        text(x + half + 32, y - 8, "valence:", 16, MUTED, "start"),
+        text(x + half + 32, y + 12, "pleasant", 16, MUTED, "start"),
+    ]
+    for dx, dy in ((-86, 92), (-44, 74), (-112, 66), (-66, 124), (34, 98)):
+        parts.append(f'<circle cx="{x + dx}" cy="{y + dy}" r="6" fill="#1b4965"/>')
+    parts.append(text(x - half - 14, y + 88, "five listeners", 16, INK, "end"))
+    parts.append(text(x - half - 14, y + 108, "to one clip", 16, INK, "end"))
+    return svg(560, 366, "The plane of valence and arousal", *parts)
+
+
+def hierarchy() -> str:
+    """A small tree of genres, with a clip's label and what follows from it."""
+    parts = []
+    nodes = {
+        "music": (280, 40, 1),
+        "rock": (130, 120, 1),
+        "electronic": (430, 120, 0),
+        "punk": (60, 200, 1),
+        "metal": (200, 200, 0),
+        "techno": (360, 200, 0),
+        "ambient": (500, 200, 0),
+    }
+    edges = [("music", "rock"), ("music", "electronic"), ("rock", "punk"), ("rock", "metal")]
+    edges += [("electronic", "techno"), ("electronic", "ambient")]
+    for parent, child in edges:
+        (x1, y1, _), (x2, y2, true) = nodes[parent], nodes[child]
+        colour, width = ("#1b4965", 3) if true else (LINE, 1.5)
+        parts.append(f'<path d="M{x1} {y1 + 20}L{x2} {y2 - 20}" stroke="{colour}" stroke-width="{width}"/>')
+    for name, (x, y, true) in nodes.items():
+        parts += [box(x - 52, y - 20, 104, 40, "green" if true else "plain"), text(x, y + 6, name, 17)]
+    return svg(560, 236, "A tree of genres", *parts)
+
+
+FIGURES = {
+    "pipeline.svg": pipeline,
+    "label_types.svg": label_types,
+    "mood_plane.svg": mood_plane,
+    "hierarchy.svg": hierarchy,
+}
 
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
