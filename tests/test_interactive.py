@@ -118,6 +118,12 @@ def test_curves_pass_through_the_points_of_the_metrics():
     assert (np.diff(recall) * precision[1:]).sum() == pytest.approx(metrics.pr_auc(labels, scores), abs=1e-3)
 
 
+def test_an_exact_half_is_rounded_up_as_browsers_do():
+    labels = np.arange(16)[:, None] == 0
+    page = soup(interactive.threshold_slider(labels, np.full((16, 1), 0.7)))
+    assert shown(page)["precision"] == "0.063"  # 1 / 16 = 0.0625; Python alone would write 0.062
+
+
 def test_same_input_same_page_and_nothing_fetched():
     labels, scores = example(3)
     pages = [interactive.threshold_slider(labels, scores)._repr_html_() for _ in range(2)]
