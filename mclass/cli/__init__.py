@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     etude
     folder
     prepared
+    shards
     0
     """
     for stream in (sys.stdout, sys.stderr):  # names of files need not be valid Unicode

@@ -2,7 +2,8 @@
 
 >>> from mclass import datasets
 >>> datasets.list()
-['etude', 'folder', 'prepared']
+['audioset', 'etude', 'fma', 'folder', 'gtzan', 'magnatagatune', 'million_song', 'mirdata', 'mtg_jamendo',
+ 'nsynth', 'openmic', 'prepared', 'shards']
 
 Taught in: 02_datasets, 04_supervised.
 """
@@ -17,23 +18,41 @@ from mclass.errors import unknown_name
 
 # name -> (module, class); a module is imported when its data set is first loaded.
 _DATASETS = {
+    "audioset": ("mclass.datasets.audioset", "AudioSet"),
     "etude": ("mclass.datasets.etude", "Etude"),
+    "fma": ("mclass.datasets.fma", "FMA"),
     "folder": ("mclass.datasets.folder", "Folder"),
+    "gtzan": ("mclass.datasets.gtzan", "GTZAN"),
+    "magnatagatune": ("mclass.datasets.magnatagatune", "MagnaTagATune"),
+    "million_song": ("mclass.datasets.million_song", "MillionSong"),
+    "mirdata": ("mclass.datasets.mirdata", "Mirdata"),
+    "mtg_jamendo": ("mclass.datasets.mtg_jamendo", "MTGJamendo"),
+    "nsynth": ("mclass.datasets.nsynth", "NSynth"),
+    "openmic": ("mclass.datasets.openmic", "OpenMIC"),
     "prepared": ("mclass.datasets.prepared", "Prepared"),
+    "shards": ("mclass.datasets.sharded", "Sharded"),
 }
 
 # name -> module; imported when it is first used
-_FUNCTIONS = {"prepare": "mclass.datasets.preparing"}
+_FUNCTIONS = {
+    "prepare": "mclass.datasets.preparing",
+    "shard": "mclass.datasets.sharding",
+    "Shards": "mclass.datasets.shards",
+    "ShardStream": "mclass.datasets.streaming",
+}
 
 __all__ = [
     "Chunks",
     "EpochSampler",
     "MusicDataset",
     "RandomCrops",
+    "ShardStream",
+    "Shards",
     "Subset",
     "list",
     "load",
     "prepare",
+    "shard",
     "split_by_group",
 ]
 
@@ -68,7 +87,7 @@ def load(name: str, **options) -> MusicDataset:
     --------
     >>> load("etud")
     Traceback (most recent call last):
-    ValueError: unknown data set 'etud' (did you mean 'etude'?); available: etude, folder, prepared
+    ValueError: unknown data set 'etud' (did you mean 'etude'?); available: etude, folder, prepared, shards
     """
     if name not in _DATASETS:
         raise ValueError(unknown_name("data set", name, _DATASETS))
