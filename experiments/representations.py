@@ -1,25 +1,26 @@
-"""Which front end does a small CNN prefer, and what if the front end is another one in use than in training?
+"""Which front end does a small CNN prefer, and what if another front end is in use than in training?
 
     python -m experiments.representations [--seeds 5] [--workers 2] [--fresh]
 
-**Training.** The same slim 2D-CNN learns Etude's weak labels from nine pictures of the same sound, all with a frame
-every 16 ms; only the max-pooling (which has to bring each height down to 1) and the channels of the first
+**Training.** The same slim 2D-CNN learns Etude's weak labels from nine pictures of the same sound, all with a
+frame every 16 ms; only the max-pooling (which has to bring each height down to 1) and the channels of the first
 convolution follow the picture. A seed fixes the split by artist, the crops, their order and the first weights, so
-that front ends are compared seed by seed. The best epoch is chosen on the validation part; the test part is scored
-once.
+that front ends are compared seed by seed. The best epoch is chosen on the validation part; the test part is
+scored once.
 
-**Use.** Each network that learned from log-mel spectrograms then scores the same test part with a front end that is
-slightly another: another library's default, a forgotten option, another level or rate.
+**Use.** Each network that learned from log-mel spectrograms then scores the same test part with a front end that
+is slightly another: another library's default, a forgotten option, another level or rate.
 
 Writes in ``experiments/results``:
 
 * ``representations.csv``: every run of the training. A run that is in it is not repeated, so a killed experiment
   goes on.
 * ``representations_summary.csv``: mean scores and the mean difference to log-mel, with 95 % intervals.
-* ``representations_mismatch.csv`` and ``representations_mismatch_summary.csv``: the same for every changed front end.
+* ``representations_mismatch.csv`` and ``representations_mismatch_summary.csv``: the same for every changed front
+  end.
 
 Intervals are Student's over seeds: they cover another split and other first weights, with Etude and the number of
-epochs as they are.
+epochs as they are. Many intervals of 95 % are looked at together: one that just misses zero says little.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ REFERENCE, UNCHANGED = "log-mel", "none (torchaudio's own)"
 
 
 class LearnedFilters(nn.Module):
-    """96 filters of 32 ms every 16 ms, learned with the rest, and a logarithm (after Dieleman & Schrauwen 2014)."""
+    """96 learned filters of 32 ms, every 16 ms, and a logarithm (after Dieleman & Schrauwen 2014)."""
 
     def __init__(self):
         super().__init__()
@@ -86,7 +87,9 @@ FRONT_ENDS: dict[str, Callable[[], nn.Module]] = {
     "log-mel, 32 bands": lambda: LogMel(n_mels=32),
     "MFCC": MFCC,
     "CQT": CQT,
-    "multi-resolution log-mel": lambda: MultiResolutionLogMel(windows=(16, 32, 128), hops=(16, 16, 16)),
+    "multi-resolution log-mel": lambda: MultiResolutionLogMel(
+        windows=(16, 32, 128), hops=(16, 16, 16), n_fft=2048
+    ),
     "harmonic": Harmonic,
 }
 
@@ -203,7 +206,7 @@ def interval(values: pd.Series, pattern: str = "{:.3f}") -> str:
     '0.710 [0.685, 0.735]'
     """
     half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-    return "{0} [{0}, {0}]".format(pattern).format(values.mean(), values.mean() - half, values.mean() + half)
+    return f"{pattern} [{pattern}, {pattern}]".format(values.mean(), values.mean() - half, values.mean() + half)
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
@@ -226,14 +229,11 @@ def mismatch_summary(table: pd.DataFrame) -> pd.DataFrame:
     for change in changes():
         runs = table[table["change"] == change]
         difference = runs["difference_db"].mean()
+        text = "< 0.01" if difference < 0.01 else f"{difference:.2f}" if difference < 1 else f"{difference:.0f}"
         rows.append(
             {
                 "what is other": change,
-                "dB": "–"
-                if np.isnan(difference)
-                else f"{difference:.2g}"
-                if difference < 10
-                else f"{difference:.0f}",
+                "dB": "–" if np.isnan(difference) else text,
                 "ROC-AUC": interval(runs["roc_auc"]),
                 "lost": interval(runs["loss_of_roc_auc"], "{:+.3f}"),
             }
