@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 
 from mclass import datasets, tags
@@ -245,7 +246,8 @@ def fma(root: Path, sounds: Sounds) -> None:
         lineage = [leaf]
         while parents[lineage[-1]]:
             lineage.append(parents[lineage[-1]])
-        genres = [leaf, 107] if index % 9 == 8 else [leaf]  # several roots: no genre_top
+        # several roots: no genre_top
+        genres, above = ([leaf, 107], [1235]) if index % 9 == 8 else ([leaf], [])
         subset = (
             "small" if index < 24 and index % 9 != 8 else "medium" if index < 30 and index % 9 != 8 else "large"
         )
@@ -255,7 +257,7 @@ def fma(root: Path, sounds: Sounds) -> None:
             ("set", "split"): ("training", "training", "training", "validation", "test")[index // 4 % 5],
             ("set", "subset"): subset, ("track", "duration"): 168,
             ("track", "genre_top"): "" if index % 9 == 8 else titles[lineage[-1]],
-            ("track", "genres"): genres, ("track", "genres_all"): sorted({*lineage, *genres}),
+            ("track", "genres"): genres, ("track", "genres_all"): sorted({*lineage, *genres, *above}),
             ("track", "title"): f"Title {index}",
         }  # fmt: skip
         rows.append((number, *(cells.get(column, "") for column in columns)))
@@ -351,3 +353,23 @@ def openmic(root: Path, sounds: Sounds) -> None:
 BUILDERS = {
     one.__name__: one for one in (gtzan, magnatagatune, mtg_jamendo, million_song, fma, audioset, nsynth, openmic)
 }
+
+
+@pytest.fixture(scope="session")
+def mini(tmp_path_factory) -> Callable[[str], Path]:
+    """A function that builds a miniature once and returns its root; tests that change it copy it first."""
+    _etude(0)
+    return functools.cache(lambda name: build(name, tmp_path_factory.mktemp(name)))
+
+
+@pytest.fixture
+def changed(mini, tmp_path) -> Callable[[str], Path]:
+    """A function that returns a copy of a miniature to spoil."""
+    return lambda name: Path(shutil.copytree(mini(name), tmp_path / name))
+
+
+@pytest.fixture
+def home(mini, tmp_path, monkeypatch) -> Path:
+    """An empty cache folder."""
+    monkeypatch.setenv("MCLASS_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"

@@ -35,6 +35,8 @@ _DATASETS = {
 
 # name -> module; imported when it is first used
 _FUNCTIONS = {
+    "download": "mclass.datasets.downloads",
+    "info": "mclass.datasets.cards",
     "prepare": "mclass.datasets.preparing",
     "shard": "mclass.datasets.sharding",
     "Shards": "mclass.datasets.shards",
@@ -49,6 +51,8 @@ __all__ = [
     "ShardStream",
     "Shards",
     "Subset",
+    "download",
+    "info",
     "list",
     "load",
     "prepare",

@@ -111,7 +111,8 @@ def _cals(folder: Path, student: bool) -> Lists:
         rows = np.zeros((len(ids), 50)) if student else _array(folder / f"{part}_binaries.npy")
         if rows.shape != (len(ids), 50):
             raise DatasetError(
-                f"{folder}: {part}_binaries.npy has the shape {rows.shape}, for {len(ids)} tracks and 50 tags. Are "
+                f"{folder}: {part}_binaries.npy has the shape {rows.shape}, for {len(ids)} tracks and 50 tags. "
+                f"Are "
                 "the files of one version?"
             )
         tracks += ids
