@@ -4,22 +4,25 @@ Widgets of Jupyter need a kernel; on a page of the book they stand still. These 
 them. They need no kernel, no network and no library, work by mouse, finger and keyboard, take their text colour
 from the page (light or dark), and may stand on one page as often as wanted: nothing in them has an id.
 
-Everything is counted in Python, and Python also writes the first state, so a reader without JavaScript sees a
-figure, too. JavaScript looks counts up and divides them.
+Everything is counted or drawn in Python, and Python also writes the first state, so a reader without JavaScript
+sees a figure, too. JavaScript looks counts up and divides them, or shows another picture.
 
-Taught in: 03_evaluation.
+Taught in: 01_representations, 03_evaluation.
 """
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +30,9 @@ from mclass.metrics import pr_auc, pr_curve, roc_auc, roc_curve, undefined_tags,
 from mclass.metrics.checks import check_count
 
 _TEMPLATE = Path(__file__).with_name("interactive.html")
+_PICTURES = Path(__file__).with_name("pictures.html")
 _BARS = 25
+_DPI = 110
 
 
 class Interactive:
@@ -103,6 +108,94 @@ def threshold_slider(
     }
     position = int(np.abs(grid - threshold).argmin())
     return Interactive(_markup(data, position, label))
+
+
+def picture_slider(
+    pictures: Mapping[str, Any],
+    alts: Sequence[str],
+    texts: Sequence[str] | None = None,
+    position: int = 0,
+    label: str = "Move the slider",
+    control: str = "Picture",
+    colours: int = 64,
+) -> Interactive:
+    """A slider that shows one of several figures, drawn before: what a setting does, without a kernel.
+
+    Parameters
+    ----------
+    pictures : mapping of str to matplotlib.figure.Figure
+        Name of each position of the slider, and the figure shown there; all of the same size.
+    alts : sequence of str
+        What a reader who cannot see it should know of each picture.
+    texts : sequence of str, optional
+        A line below each picture.
+    position : int
+        Where the slider stands at first.
+    label : str
+        Heading, and name of the figure for screen readers.
+    control : str
+        What the slider changes.
+    colours : int
+        How many different ones a picture keeps, at most 256: fewer make a smaller page.
+
+    Returns
+    -------
+    Interactive
+        The last value of a notebook cell shows it.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two pictures, their sizes differ, a text is missing, or `position` or `colours` is
+        outside its range.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> figure = picture_slider({"8 ms": Figure((2, 1)), "64 ms": Figure((2, 1))}, ["clicks", "lines"])
+    >>> figure._repr_html_().count("data:image/png")
+    3
+    """
+    count = len(pictures)
+    if count < 2:
+        raise ValueError(f"a slider needs at least 2 pictures to choose from, got {count}")
+    texts = [""] * count if texts is None else list(texts)
+    for what, given in {"alts": alts, "texts": texts}.items():
+        if len(given) != count or isinstance(given, str):
+            raise ValueError(f"{what} has one text for each of the {count} pictures, got {len(given)}: {given!r}")
+    if not all(alt.strip() for alt in alts):
+        raise ValueError("an alternative text is empty: say what is to be seen, for readers who cannot see it")
+    position = check_count(position, "position", 0, count - 1)
+    colours = check_count(colours, "colours", 2, 256)
+    images = [_png(figure, colours) for figure in pictures.values()]
+    sizes = {size for _, size in images}
+    if len(sizes) > 1:
+        raise ValueError(f"the pictures differ in size: {sorted(sizes)} pixels. Give all figures one figsize")
+    states = [
+        {"name": str(name), "alt": alt, "text": text, "source": source}
+        for name, alt, text, (source, _) in zip(pictures, alts, texts, images, strict=True)
+    ]
+    (width, height) = sizes.pop()
+    values = {name: _escape(text) for name, text in states[position].items()}
+    values |= {"label": _escape(label), "control": _escape(control), "data": _json(states)}
+    values |= {"position": str(position), "last": str(count - 1), "width": str(width), "height": str(height)}
+    values["widest"] = str(max(len(state["name"]) for state in states))
+    return Interactive(_filled(_PICTURES, values))
+
+
+def _png(figure: Any, colours: int) -> tuple[str, tuple[int, int]]:
+    """A figure as the address of a PNG, and its width and height in pixels.
+
+    Few colours, each pixel the nearest: the same bytes each time, and a fifth of them.
+    """
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DPI, facecolor="white")
+    image = Image.open(buffer).convert("RGB").quantize(colours, dither=Image.Dither.NONE)
+    buffer = io.BytesIO()
+    image.save(buffer, format="png", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}", image.size
 
 
 def _grid(scores: np.ndarray, steps: int) -> tuple[np.ndarray, int]:
@@ -231,9 +324,17 @@ def _markup(data: dict, position: int, label: str) -> str:
         "label": _escape(label),
         "choice": f'<label>Tag <select autocomplete="off">{options}</select></label>' if data["tags"][1:] else "",
         "ticks": ticks,
-        "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),  # "<" could end the element
+        "data": _json(data),
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda name: values[name[1]], _TEMPLATE.read_text(encoding="utf-8"))
+    return _filled(_TEMPLATE, values)
+
+
+def _filled(template: Path, values: dict[str, str]) -> str:
+    return re.sub(r"\{\{(\w+)\}\}", lambda name: values[name[1]], template.read_text(encoding="utf-8"))
+
+
+def _json(data: dict | list) -> str:
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")  # "<" could end the element
 
 
 def _escape(text: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
+import io
 import json
 import re
 import sys
@@ -13,6 +15,7 @@ import pytest
 from bs4 import BeautifulSoup
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from mclass import interactive, metrics
 
@@ -196,13 +199,21 @@ SHOWN = """root => Object.fromEntries([...root.querySelectorAll("b[data-value]")
 
 
 @pytest.fixture(scope="module")
-def tab():
-    """A page with three figures, two of them the same; and the list of what went wrong on it."""
-    browser_path, arguments = find_browser()
-    if not browser_path:
+def browser():
+    path, arguments = find_browser()
+    if not path:
         pytest.skip("no Chromium or Chrome installed")
     from playwright.sync_api import sync_playwright
 
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=arguments, headless=True)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def tab(browser):
+    """A page with three figures, two of them the same; and the list of what went wrong on it."""
     first, second = example(6, num_clips=16, share=0.4), example(7, num_clips=300, num_tags=3)
     figures = [
         interactive.threshold_slider(*first, label="same"),
@@ -211,17 +222,15 @@ def tab():
     ]
     body = "".join(figure._repr_html_() for figure in figures)
     style = "<style>@media (prefers-color-scheme: dark) {body {background: #111; color: #eee}}</style>"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=arguments, headless=True)
-        page = browser.new_page(color_scheme="dark", viewport={"width": 390, "height": 844})
-        faults = []
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-        page.on("request", lambda request: faults.append(request.url) if request.url != "about:blank" else None)
-        page.set_content(f"<!doctype html><meta charset=utf-8>{style}<body>{body}</body>")
-        yield page, first, second, faults
-        assert not faults
-        browser.close()
+    page = browser.new_page(color_scheme="dark", viewport={"width": 390, "height": 844})
+    faults = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda request: faults.append(request.url) if request.url != "about:blank" else None)
+    page.set_content(f"<!doctype html><meta charset=utf-8>{style}<body>{body}</body>")
+    yield page, first, second, faults
+    assert not faults
+    page.close()
 
 
 def test_every_position_in_a_browser_says_what_the_metrics_say(tab):
@@ -289,3 +298,120 @@ def test_a_script_that_runs_twice_does_no_harm(tab):
     before = figure.evaluate(SHOWN)
     page.evaluate("eval(document.querySelectorAll('.mclass-threshold script')[1].textContent)")
     assert figure.evaluate(SHOWN) == before
+
+
+# One of several pictures
+
+
+def drawn(values, size=(2.0, 1.5)):
+    """A figure of its own for each name: a rectangle as high as the value."""
+    from matplotlib.figure import Figure
+
+    figures = {}
+    for name, value in values.items():
+        figures[name] = Figure(size)
+        figures[name].add_axes((0, 0, 1, 1)).bar([0], [value], color="black")
+        figures[name].axes[0].set(ylim=(0, 1), xlim=(-0.4, 0.4))
+        figures[name].axes[0].axis("off")
+    return figures
+
+
+def darkness(address: str) -> float:
+    """The share of black pixels."""
+    data = base64.b64decode(address.removeprefix("data:image/png;base64,"))
+    return float((np.asarray(Image.open(io.BytesIO(data)).convert("L")) < 128).mean())
+
+
+HEIGHTS = {"8 ms": 0.25, "32 ms": 0.5, HOSTILE: 0.75}
+
+
+@pytest.fixture
+def pictures():
+    alts = [f"black up to {height}" for height in HEIGHTS.values()]
+    return interactive.picture_slider(
+        drawn(HEIGHTS), alts, [HOSTILE, "b", "c"], position=1, label=HOSTILE, control="Window"
+    )
+
+
+def test_pictures_are_the_figures_in_their_order(pictures):
+    states = carried(pictures)
+    assert [state["name"] for state in states] == list(HEIGHTS)
+    for state, height in zip(states, HEIGHTS.values(), strict=True):
+        assert darkness(state["source"]) == pytest.approx(height, abs=0.01)
+    page = soup(pictures)
+    assert darkness(page.img["src"]) == pytest.approx(0.5, abs=0.01)
+    assert (page.img["alt"], page.img["width"], page.img["height"]) == ("black up to 0.5", "220", "165")
+    assert page.find("b").text == page.input["aria-valuetext"] == "32 ms"
+    assert page.input.find_parent("label").get_text(strip=True) == "Window"
+    assert not page.find_all(id=True)
+    assert page.find("div")["aria-label"] == HOSTILE
+    assert len(page.find_all("script")) == 2
+
+
+def test_fewer_colours_make_a_smaller_page_and_the_same_page_each_time():
+    from matplotlib.figure import Figure
+
+    noise = np.random.default_rng(0).random((60, 80))
+    figures = {name: Figure((3, 2)) for name in "ab"}
+    for figure in figures.values():
+        figure.add_subplot().imshow(noise, cmap="magma")
+    pages = {
+        colours: interactive.picture_slider(figures, ["a", "b"], colours=colours)._repr_html_()
+        for colours in (8, 64)
+    }
+    assert len(pages[8]) < 0.7 * len(pages[64])
+    assert pages[64] == interactive.picture_slider(figures, ["a", "b"])._repr_html_()
+    assert "http" not in pages[64].replace("data:image", "")
+    assert "{{" not in pages[64]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pictures": drawn({"a": 1})}, "at least 2 pictures"),
+        ({"alts": ["one"]}, "alts has one text for each of the 2 pictures, got 1"),
+        ({"alts": "ab"}, "alts has one text"),
+        ({"alts": ["one", " "]}, "alternative text is empty"),
+        ({"texts": ["one", "two", "three"]}, "texts has one text"),
+        ({"position": 2}, "position must be an integer from 0 to 1, got 2"),
+        ({"colours": 257}, "colours must be"),
+        ({"pictures": drawn({"a": 1}) | drawn({"b": 1}, (3, 1))}, "differ in size"),
+    ],
+)
+def test_bad_pictures(change, message):
+    given = {"pictures": drawn({"a": 1, "b": 0.5}), "alts": ["one", "two"]} | change
+    with pytest.raises(ValueError, match=message):
+        interactive.picture_slider(**given)
+
+
+def test_slider_swaps_the_picture_in_a_browser(pictures, browser):
+    style = "<style>@media (prefers-color-scheme: dark) {body {background: #111; color: #eee}}</style>"
+    page = browser.new_page(color_scheme="dark", viewport={"width": 200, "height": 700})
+    faults = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    page.set_content(f"<!doctype html><meta charset=utf-8>{style}<body>{2 * pictures._repr_html_()}</body>")
+    first, second = (page.locator(".mclass-pictures").nth(i) for i in (0, 1))
+    for position, (name, height) in enumerate(HEIGHTS.items()):
+        first.locator("input").fill(str(position))
+        image = first.locator("img")
+        assert darkness(image.get_attribute("src")) == pytest.approx(height, abs=0.01)
+        assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 220
+        assert image.get_attribute("alt") == f"black up to {height}"
+        assert first.locator(".controls b").text_content() == name
+        assert first.locator(".text").text_content() == [HOSTILE, "b", "c"][position]
+        assert first.locator("input").get_attribute("aria-valuetext") == name
+    assert second.locator(".controls b").text_content() == "32 ms"  # the other one did not move
+    second.locator("input").focus()
+    page.keyboard.press("ArrowLeft")
+    assert second.locator(".controls b").text_content() == "8 ms"
+    page.evaluate("eval(document.querySelectorAll('.mclass-pictures script')[1].textContent)")
+    page.keyboard.press("ArrowRight")
+    assert second.locator(".controls b").text_content() == "32 ms"  # one step, though the script ran twice
+    colours = page.evaluate(
+        "[...document.querySelectorAll('.mclass-pictures :is(p, b)')].map(one => getComputedStyle(one).color)"
+    )
+    assert set(colours) == {"rgb(238, 238, 238)"}
+    assert page.evaluate("document.querySelector('img').getBoundingClientRect().right") <= 200
+    page.close()
+    assert not faults
