@@ -91,7 +91,7 @@ def load(name: str, **options) -> MusicDataset:
     --------
     >>> load("etud")
     Traceback (most recent call last):
-    ValueError: unknown data set 'etud' (did you mean 'etude'?); available: etude, folder, prepared, shards
+    ValueError: unknown data set 'etud' (did you mean 'etude'?); available: audioset, etude, fma, folder, ...
     """
     if name not in _DATASETS:
         raise ValueError(unknown_name("data set", name, _DATASETS))

@@ -321,7 +321,7 @@ def find_root(root: str | os.PathLike, markers: Sequence[str], what: str, inside
         children = sorted(Path(child.path) for child in os.scandir(path) if child.is_dir())
     except OSError as error:
         raise DatasetError(f"{path}: cannot be listed: {error.strerror}") from None
-    near = next((folder for folder in (path.parent, *children) if below(folder) is not None), None)
+    near = next((one for one in (path.parent, *children, path.parent.parent) if below(one) is not None), None)
     guess = f" Did you mean root={str(near)!r}?" if near else ""
     names = ", ".join(child.name for child in children[:5]) or "no folders"
     raise DatasetError(

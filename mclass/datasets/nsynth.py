@@ -117,7 +117,11 @@ def _published(root: str | os.PathLike) -> tuple[Path, list[tuple[str, str]]] | 
 
 def _loose(root: str | os.PathLike) -> tuple[Path, list[tuple[str, str]]]:
     path = Path(root).expanduser()
-    if path.is_dir() and (notes := [one for one in audio_below(path) if _NOTE.fullmatch(Path(one).stem)]):
-        return path.resolve(), [(os.path.splitext(one)[0], "") for one in notes]
+    # Close to an original its split would be lost without a word: `find_root` says where the original begins.
+    near = (path.parent, path, *path.glob("*"), *path.glob("*/*")) if path.is_dir() else ()
+    if not any((one / "examples.json").exists() for one in near):
+        notes = [one for one in (audio_below(path) if near else ()) if _NOTE.fullmatch(Path(one).stem)]
+        if notes:
+            return path.resolve(), [(os.path.splitext(one)[0], "") for one in notes]
     markers = [f"nsynth-{part}/examples.json" for part in PARTS]
     return find_root(root, markers, "NSynth"), []
