@@ -48,7 +48,7 @@ def best_of(history, score):
 
 
 def test_among_equal_scores_the_lower_loss_is_best(tmp_path):
-    keeper = Keeper(tmp_path, {}, monitor="valid_accuracy", seed=0, patience=2)
+    keeper = Keeper(tmp_path, {}, monitor="valid_accuracy", larger_is_better=True, seed=0, patience=2)
     for score, loss in [(0.4, 0.9), (0.5, 0.8), (0.5, 0.6), (0.5, 0.7), (0.3, 0.1)]:
         keeper.rows.append({"valid_accuracy": score, "valid_loss": loss})
         assert not keeper.out_of_patience or len(keeper.rows) == 5
@@ -137,7 +137,9 @@ sys.path.insert(0, {tests!r})
 import torch
 torch.set_num_threads(1)
 from test_training import run, training, small
-task = training.Tagging(small(), "sgd", learning_rate=1.0, plateau_patience=0, plateau_factor=0.5)
+task = training.Tagging(
+    small(), optimizer="nesterov", learning_rate=1.0, schedule_options=dict(patience=0, factor=0.5)
+)
 if {slow}:
     import time
     step = task.training_step
@@ -163,7 +165,9 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path):
 
     results = {}
     for name in ("killed", "uninterrupted"):
-        task = training.Tagging(small(), "sgd", learning_rate=1.0, plateau_patience=0, plateau_factor=0.5)
+        task = training.Tagging(
+            small(), optimizer="nesterov", learning_rate=1.0, schedule_options={"patience": 0, "factor": 0.5}
+        )
         task, result = run(task=task, epochs=6, folder=tmp_path / name, resume=True, seed=3, patience=5)
         last = torch.load(tmp_path / name / "last.ckpt", weights_only=True)
         results[name] = (task, result, last, (tmp_path / name / "history.csv").read_text())
@@ -296,29 +300,12 @@ def test_resume_refuses_another_run(tmp_path):
 
 def test_early_stopping_and_its_resume(tmp_path):
     valid = Tones(9, seed=1)
-    task = training.Tagging(small(), "sgd", learning_rate=1e-9)  # learns nothing: scores hardly move
+    task = training.Tagging(small(), optimizer="sgd", learning_rate=1e-9)  # learns nothing: scores hardly move
     _, result = run(task=task, valid=valid, epochs=30, patience=2, folder=tmp_path)
     assert len(result.history) == result.best_epoch + 3 < 30
-    task = training.Tagging(small(), "sgd", learning_rate=1e-9)
+    task = training.Tagging(small(), optimizer="sgd", learning_rate=1e-9)
     _, again = run(task=task, valid=valid, epochs=30, patience=2, folder=tmp_path, resume=True)
     pd.testing.assert_frame_equal(again.history, result.history, check_exact=True)
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("nadam", torch.optim.NAdam)]
-)
-def test_optimizers(name, kind):
-    configured = training.Tagging(small(), name, learning_rate=0.3, weight_decay=0.1).configure_optimizers()
-    optimizer, plateau = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
-    assert type(optimizer) is kind
-    assert optimizer.defaults["lr"] == 0.3
-    assert optimizer.defaults["weight_decay"] == 0.1
-    if name == "sgd":
-        assert optimizer.defaults["nesterov"]
-        assert optimizer.defaults["momentum"] == 0.9
-    for _ in range(7):
-        plateau.step(1.0)
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.3 * 0.2)
 
 
 def test_nothing_is_left_or_printed(tmp_path, monkeypatch, capfd):
@@ -367,7 +354,11 @@ def test_nan_stops_with_the_batch(tmp_path):
     train.audio[5] = torch.full_like(train.audio[5], float("nan"))
     with pytest.raises(ModelError, match=r"the loss became nan in epoch 0, batch \d .*rows \[\d\] hold NaN"):
         run(train=train, folder=tmp_path)
-    task = training.Tagging(small(), "sgd", learning_rate=1e30)
+    kept = torch.load(tmp_path / "bad_batch.pt", weights_only=True)
+    waveform, labels = kept["batch"]
+    assert waveform.isnan().all(1).sum() == 1
+    assert len(labels) == len(waveform) == 8
+    task = training.Tagging(small(), optimizer="sgd", learning_rate=1e30)
     with pytest.raises(ModelError, match=r"(loss became|outputs).*epoch 0.*learning rate too high"):
         run(task=task)
 
@@ -440,7 +431,10 @@ def test_fit_refuses_other_tags_rates_and_folders(tmp_path):
         ({"optimizer": "adamm"}, "did you mean 'adam'"),
         ({"learning_rate": 0}, "learning_rate must be positive"),
         ({"momentum": 1.0}, "momentum"),
-        ({"plateau_factor": 2}, "plateau_factor"),
+        ({"schedule": "plato"}, "did you mean 'plateau'"),
+        ({"schedule_options": {"factor": 2}}, "factor of the schedule 'plateau'"),
+        ({"layer_decay": 0}, "layer_decay"),
+        ({"label_smoothing": 1.0}, "label_smoothing"),
         ({"model": torch.nn.Linear(1, 1)}, "WaveformModel"),
     ],
 )

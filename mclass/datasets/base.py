@@ -314,6 +314,14 @@ class Chunks(torch.utils.data.Dataset):
         chunks = waveform.unfold(0, self.num_samples, self.hop)
         return chunks, torch.from_numpy(self.dataset.labels[index]).float()
 
+    @staticmethod
+    def collate(
+        examples: list[tuple[torch.Tensor, torch.Tensor]],
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Batch clips, which may have different numbers of chunks: a list of chunks, and the stacked labels."""
+        clips, labels = zip(*examples, strict=True)
+        return list(clips), torch.stack(labels)
+
 
 def _check_lengths(dataset: MusicDataset, num_samples: int, pad: bool) -> np.ndarray:
     if num_samples < 1:

@@ -9,6 +9,19 @@ Taught in: 04_supervised.
 
 from mclass.memory import keep_freed_memory
 from mclass.training.fit import Run, fit
+from mclass.training.optimizers import OPTIMIZERS, SCHEDULES, Schedule, create_optimizer, layerwise
 from mclass.training.tagging import Tagging
+from mclass.training.task import Task
 
-__all__ = ["Run", "Tagging", "fit", "keep_freed_memory"]
+__all__ = [
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "Run",
+    "Schedule",
+    "Tagging",
+    "Task",
+    "create_optimizer",
+    "fit",
+    "keep_freed_memory",
+    "layerwise",
+]

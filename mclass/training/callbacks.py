@@ -33,14 +33,18 @@ class Keeper(lightning.Callback):
     config : dict
         What a resumed run must have in common with the run it continues.
     monitor : str
-        The column of the history, higher is better, that decides which epoch was the best.
+        The column of the history that decides which epoch was the best.
+    larger_is_better : bool
     seed : int
     patience : int, optional
         Stop after this many epochs without a better score.
     """
 
-    def __init__(self, folder: Path, config: dict, monitor: str, seed: int, patience: int | None):
+    def __init__(
+        self, folder: Path, config: dict, monitor: str, larger_is_better: bool, seed: int, patience: int | None
+    ):
         self.folder, self.config, self.monitor = folder, config, monitor
+        self.sign = 1 if larger_is_better else -1
         self.seed, self.patience = seed, patience
         self.rows: list[dict] = []
         self._state: dict | None = None
@@ -56,8 +60,9 @@ class Keeper(lightning.Callback):
 
     @property
     def best_epoch(self) -> int:
-        """Epoch with the highest score; among equals, with the lowest validation loss."""
-        return max(range(len(self.rows)), key=lambda e: (self.rows[e][self.monitor], -self.rows[e]["valid_loss"]))
+        """Epoch with the best score; among equals, with the lowest validation loss."""
+        rows = self.rows
+        return max(range(len(rows)), key=lambda e: (self.sign * rows[e][self.monitor], -rows[e]["valid_loss"]))
 
     @property
     def out_of_patience(self) -> bool:
@@ -124,16 +129,18 @@ class Keeper(lightning.Callback):
         row = {"epoch": trainer.current_epoch, "train_loss": values.pop("train_loss")} | values
         row["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         self.rows.append(row)
-        if self.best_epoch == len(self.rows) - 1:
-            models.save(task.model, self.model_path, tags=task.model.tags, multilabel=task.multilabel, **row)
-        self._write_history()
+        if trainer.is_global_zero:
+            if self.best_epoch == len(self.rows) - 1:
+                multilabel = task.model.multilabel
+                models.save(task.model, self.model_path, tags=task.model.tags, multilabel=multilabel, **row)
+            self._write_history()
         trainer.should_stop = self.out_of_patience
 
     def on_train_end(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
         self._save(trainer, task)
 
     def _save(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
-        if len(self.rows) == self._saved:
+        if len(self.rows) == self._saved or not trainer.is_global_zero:
             return
         state = {
             "format": FORMAT,

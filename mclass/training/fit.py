@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import warnings
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,16 +18,16 @@ import lightning
 import numpy as np
 import pandas as pd
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
-from mclass import metrics, models
-from mclass.datasets import Chunks, EpochSampler, MusicDataset, RandomCrops
-from mclass.errors import DatasetError, ModelError, unknown_name
-from mclass.inference import check_sample_rate
+from mclass import models
+from mclass.datasets import MusicDataset
+from mclass.errors import unknown_name
 from mclass.memory import keep_freed_memory
 from mclass.training.callbacks import Bar, Keeper, TensorBoard
+from mclass.training.distributed import SharedEpochs, every, place
 from mclass.training.quiet import quiet
-from mclass.training.tagging import Tagging
+from mclass.training.task import Task
 
 LOGGERS = ("csv", "tensorboard")
 # our name -> Lightning's
@@ -42,8 +41,8 @@ class Run:
     Attributes
     ----------
     history : pandas.DataFrame
-        One row per epoch: ``epoch``, ``train_loss``, ``valid_loss``, ``valid_roc_auc`` and ``valid_pr_auc`` (or
-        ``valid_accuracy``), and the ``learning_rate`` that the epoch was trained with.
+        One row per epoch: ``epoch``, ``train_loss``, ``valid_loss``, the task's other scores (``valid_roc_auc``
+        and ``valid_pr_auc``, say), and the ``learning_rate`` that the epoch was trained with.
     best_epoch : int
         The epoch whose weights the model has now; counted from 0.
     folder : Path or None
@@ -56,7 +55,7 @@ class Run:
 
 
 def fit(
-    task: Tagging,
+    task: Task,
     train: MusicDataset,
     valid: MusicDataset,
     *,
@@ -72,18 +71,23 @@ def fit(
     pad: bool = False,
     accelerator: str = "auto",
     precision: str = "float32",
+    accumulate: int = 1,
+    gradient_clip: float | None = None,
+    devices: int = 1,
+    num_nodes: int = 1,
 ) -> Run:
     """Train on random crops of `train`; after each epoch score the whole clips of `valid`.
 
     Parameters
     ----------
-    task : Tagging
-        Its model ends with the weights of the best epoch: highest ROC-AUC, or accuracy if single-label; among
-        equals the lowest validation loss.
+    task : Task
+        Its model ends with the weights of the best epoch by the task's `monitor`, such as the highest ROC-AUC;
+        among equals, of the one with the lowest validation loss.
     train, valid : MusicDataset
     epochs : int
     batch_size : int
-        Crops per step. A last batch of a single crop is left out: batch norm cannot learn from it.
+        Crops per step, of all processes together. A last batch of a single crop is left out: batch norm cannot
+        learn from it.
     seed : int
         Of crops, order and dropout. The model's first weights are the caller's: ``torch.manual_seed``.
     folder : path, optional
@@ -106,6 +110,14 @@ def fit(
     precision : {"float32", "bf16", "fp16"}
         ``"bf16"`` computes convolutions and products with 8 instead of 24 bits of precision, where that is safe:
         faster where the processor has units for it, and less exact. ``"fp16"`` is for GPUs without such units.
+    accumulate : int
+        Add up the gradients of so many batches before a step: a batch of 16 · 4 in the memory of 16.
+    gradient_clip : float, optional
+        Largest norm of a step's gradient; longer ones are shortened to it.
+    devices : int
+        Processes on each node, each with a device of its own (see `mclass.training.distributed`). Start them with
+        ``torchrun --nproc-per-node N``, or Slurm's ``srun``.
+    num_nodes : int
 
     Returns
     -------
@@ -125,24 +137,29 @@ def fit(
 
     Examples
     --------
-    >>> from mclass import datasets
+    >>> import warnings
+    >>> from mclass import datasets, metrics, training
     >>> etude = datasets.load("etude", num_tracks=12, clips_per_track=2, clip_seconds=4)
     >>> train, valid, test = etude.splits()
-    >>> task = Tagging(models.create("cnn_1d", num_tags=len(etude.tags)))
+    >>> task = training.Tagging(models.create("cnn_1d", num_tags=len(etude.tags)))
     >>> with warnings.catch_warnings():  # so few clips have not every tag
     ...     warnings.simplefilter("ignore", metrics.UndefinedTagsWarning)
     ...     run = fit(task, train, valid, epochs=2, progress=False)
     >>> len(run.history), task.model.tags == etude.tags
     (2, True)
     """
-    _check_options(epochs, batch_size, seed, patience, logger, num_workers, folder, resume, precision)
-    _check_data(task, train, valid)
+    _check_options(epochs, batch_size, seed, patience, logger, num_workers, folder, resume, precision, accumulate)
+    _check_processes(devices * num_nodes, batch_size, folder, gradient_clip)
+    task.check_data(train, valid)
     task.model.tags = list(train.tags)
     config = {
         "architecture": getattr(task.model, "architecture", type(task.model).__name__),
         **{name: str(value) for name, value in getattr(task.model, "options", {}).items()},
         **task.options,
+        **({"epochs": epochs} if task.schedule.needs_length else {}),
         "batch_size": batch_size,
+        "accumulate": accumulate,
+        "gradient_clip": gradient_clip,
         "seed": seed,
         "pad": pad,
         "precision": precision,
@@ -152,13 +169,11 @@ def fit(
     }
     with ExitStack() as stack:
         path = Path(folder) if folder is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        keeper = Keeper(path, config, monitor=task.monitor, seed=seed, patience=patience)
+        keeper = Keeper(path, config, task.monitor, task.larger_is_better, seed=seed, patience=patience)
         keeper.open(resume)
         if keeper.rows and (len(keeper.rows) >= epochs or keeper.out_of_patience):
             return _finish(task, keeper, folder)
 
-        sampler = EpochSampler(len(train), seed)
-        loaders = _loaders(task.model, train, valid, sampler, batch_size, num_workers, pad, seed)
         callbacks = [keeper]
         if logger == "tensorboard":
             callbacks.append(TensorBoard(keeper))
@@ -171,8 +186,13 @@ def fit(
         trainer = lightning.Trainer(
             max_epochs=epochs,
             accelerator=accelerator,
-            devices=1,
+            devices=devices,
+            num_nodes=num_nodes,
+            strategy="ddp" if devices * num_nodes > 1 else "auto",
+            sync_batchnorm=devices * num_nodes > 1 and torch.cuda.is_available() and accelerator != "cpu",
             precision=PRECISIONS[precision],
+            accumulate_grad_batches=accumulate,
+            gradient_clip_val=gradient_clip,
             callbacks=callbacks,
             default_root_dir=path,
             logger=False,  # the keeper writes what a logger would
@@ -184,69 +204,68 @@ def fit(
         )
         # Lightning asks the loader for its first batches before it announces the epoch.
         first = len(keeper.rows)
-        sampler.set_epoch(first)
         trainer.fit_loop.epoch_progress.current.processed = first
         trainer.fit_loop.epoch_progress.current.completed = first
         task.train()
-        trainer.fit(task, *loaders)
+        task.bad_batch_path = None if folder is None else path / "bad_batch.pt"
+        trainer.fit(task, datamodule=_Loaders(task, train, valid, batch_size, num_workers, pad, seed, first))
+        trainer.strategy.barrier()
         return _finish(task, keeper, folder)
 
 
-def _finish(task: Tagging, keeper: Keeper, folder: str | os.PathLike | None) -> Run:
+def _finish(task: Task, keeper: Keeper, folder: str | os.PathLike | None) -> Run:
     """Give the task the best weights and sum the run up."""
     models.load_weights(task.model, keeper.model_path)
     task.model.eval()
     return Run(keeper.history, keeper.best_epoch, None if folder is None else Path(folder))
 
 
-def _loaders(
-    model: models.WaveformModel,
-    train: MusicDataset,
-    valid: MusicDataset,
-    sampler: EpochSampler,
-    batch_size: int,
-    num_workers: int,
-    pad: bool,
-    seed: int,
-) -> tuple[DataLoader, DataLoader]:
-    crops = RandomCrops(train, model.num_samples, seed=seed, pad=pad)
-    chunks = Chunks(valid, model.num_samples, pad=pad)
-    # Clips per validation batch: about 32 chunks.
-    longest = max(1, int(chunks.lengths.max()) // model.num_samples)
-    common = {"num_workers": num_workers, "persistent_workers": num_workers > 0}
-    return (
-        DataLoader(
-            crops,
+class _Loaders(lightning.LightningDataModule):
+    """Makes the loaders once the processes of the run know each other."""
+
+    def __init__(self, task, train, valid, batch_size: int, num_workers: int, pad: bool, seed: int, epoch: int):
+        super().__init__()
+        self.task, self.train, self.valid = task, train, valid
+        self.batch_size, self.pad, self.seed, self.epoch = batch_size, pad, seed, epoch
+        self.common = {"num_workers": num_workers, "persistent_workers": num_workers > 0}
+
+    def train_dataloader(self) -> DataLoader:
+        rank, processes = place()
+        examples = self.task.training_set(self.train, self.seed, self.pad)
+        sampler = SharedEpochs(len(examples), self.batch_size, self.seed, rank, processes)
+        sampler.set_epoch(self.epoch)
+        batch_size = self.batch_size // processes
+        return DataLoader(
+            examples,
             batch_size=batch_size,
             sampler=sampler,
-            drop_last=batch_size > 1 and len(crops) > 1 and len(crops) % batch_size == 1,
+            drop_last=batch_size > 1 and len(sampler) > 1 and len(sampler) % batch_size == 1,
             generator=torch.Generator(),  # a generator of its own: loaders otherwise draw from the global one
-            **common,
-        ),
-        DataLoader(
-            chunks,
+            **self.common,
+        )
+
+    def val_dataloader(self) -> DataLoader:
+        clips = self.task.validation_set(self.valid, self.pad)
+        # Clips per validation batch: about 32 chunks.
+        longest = max(1, int(getattr(clips, "lengths", np.ones(1)).max()) // self.task.model.num_samples)
+        return DataLoader(
+            Subset(clips, every(len(clips))),
             batch_size=max(1, 32 // longest),
-            collate_fn=collate_clips,
+            collate_fn=getattr(clips, "collate", None),
             generator=torch.Generator(),
-            **common,
-        ),
-    )
+            **self.common,
+        )
 
 
-def collate_clips(
-    examples: list[tuple[torch.Tensor, torch.Tensor]],
-) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Batch what `mclass.datasets.Chunks` yields; clips may have different numbers of chunks."""
-    clips, labels = zip(*examples, strict=True)
-    return list(clips), torch.stack(labels)
-
-
-def _check_options(epochs, batch_size, seed, patience, logger, num_workers, folder, resume, precision) -> None:
+def _check_options(
+    epochs, batch_size, seed, patience, logger, num_workers, folder, resume, precision, accumulate
+) -> None:
     whole = {
         "epochs": (epochs, 1),
         "batch_size": (batch_size, 1),
         "seed": (seed, 0),
         "num_workers": (num_workers, 0),
+        "accumulate": (accumulate, 1),
     }
     if patience is not None:
         whole["patience"] = (patience, 1)
@@ -261,43 +280,15 @@ def _check_options(epochs, batch_size, seed, patience, logger, num_workers, fold
         raise ValueError("resume=True needs the folder of the run to continue; give folder=")
 
 
-def _check_data(task: Tagging, train: MusicDataset, valid: MusicDataset) -> None:
-    for split in (train, valid):
-        if len(split) == 0:
-            raise DatasetError(f"a split of {split.name!r} has no clips; training needs clips in both")
-        check_sample_rate(task.model, split)
-        if split.multilabel != task.multilabel:
-            kind = "multi-label" if split.multilabel else "single-label"
-            raise ModelError(f"{split.name!r} is {kind}; build the task with multilabel={split.multilabel}")
-    if list(train.tags) != list(valid.tags):
-        raise DatasetError(
-            f"training and validation clips have different tags: {len(train.tags)} and {len(valid.tags)}, in "
-            f"one {sorted(set(train.tags) ^ set(valid.tags))[:5]} and not in the other (or in another order)"
+def _check_processes(processes: int, batch_size: int, folder, gradient_clip) -> None:
+    if gradient_clip is not None and not gradient_clip > 0:
+        raise ValueError(
+            f"gradient_clip is the largest norm of a gradient and must be positive, got {gradient_clip}"
         )
-    if len(train.tags) != task.model.num_tags:
-        raise ModelError(
-            f"the model has {task.model.num_tags} outputs and the data {len(train.tags)} tags; "
-            f"create it with num_tags={len(train.tags)}"
+    if processes > 1 and folder is None:
+        raise ValueError(f"{processes} processes must share a folder for the run; give folder=")
+    if processes > 1 and batch_size % processes:
+        raise ValueError(
+            f"batch_size counts the examples of all processes and must be a multiple of their number, got "
+            f"{batch_size} for {processes} processes. Try {batch_size - batch_size % processes or processes}"
         )
-    absent = [tag for tag, count in zip(train.tags, train.labels.sum(0), strict=True) if not count]
-    if absent:
-        _warn(
-            f"the training clips have no example of {len(absent)} of {len(train.tags)} tags: {', '.join(absent)}"
-        )
-    if task.multilabel and not task.undefined_named:
-        undefined = metrics.undefined_tags(valid.labels, valid.tags)
-        if len(undefined) == len(valid.tags):
-            raise DatasetError(
-                f"none of the {len(valid.tags)} tags can be scored on the {len(valid)} validation clips: each "
-                "needs clips with it and clips without it. Use a larger validation split."
-            )
-        if undefined:
-            _warn(
-                f"{len(undefined)} of {len(valid.tags)} tags have no positive or no negative example among the "
-                f"validation clips and are left out of its scores: {', '.join(undefined)}"
-            )
-            task.undefined_named = True
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, metrics.UndefinedTagsWarning, stacklevel=4)

@@ -12,42 +12,40 @@ import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-import lightning
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from mclass import metrics
 from mclass.augmentations import ComposeMany, Mixup, SpecAugment, Transform
-from mclass.errors import ModelError, unknown_name
+from mclass.datasets import MusicDataset
+from mclass.errors import DatasetError, ModelError
 from mclass.inference import chunk_probabilities
 from mclass.models import WaveformModel
+from mclass.training import distributed
+from mclass.training.task import Task
 
-OPTIMIZERS = ("adam", "nadam", "sgd")
 
-
-class Tagging(lightning.LightningModule):
+class Tagging(Task):
     """Binary cross-entropy per tag, or cross-entropy over classes, on the logits of a model.
 
     Parameters
     ----------
     model : WaveformModel
-    optimizer : {"adam", "nadam", "sgd"}
-        ``"sgd"`` uses Nesterov momentum.
-    learning_rate : float
-    momentum : float
-        Of ``"sgd"``.
-    weight_decay : float
-    plateau_patience : int or None
-        Epochs without a lower validation loss before the learning rate is reduced; None leaves it alone.
-    plateau_factor : float
-        What the learning rate is then multiplied by.
     multilabel : bool
         Several tags may hold at once (sigmoid), or exactly one does (softmax).
     augment : Transform, Mixup, or a sequence of them, optional
         What happens to each training batch, in this order (see `mclass.augmentations`); a `SpecAugment` waits for
         what the model's front end gives. Validation hears clips as they are. Random numbers come from torch's
         global generator, which `mclass.training.fit` seeds for each epoch.
+    criterion : torch.nn.Module, optional
+        Another loss than cross-entropy, called with logits and labels, ``(batch, num_tags)`` each: one of
+        `mclass.losses`, such as ``FocalLoss(gamma=2.0)``.
+    label_smoothing : float
+        ε, from 0 to below 1: the model is asked for ``(1 - ε) y + ε / 2`` per tag, or, over K classes, for
+        ``(1 - ε) y + ε / K`` (Szegedy et al. 2016), so that it is never rewarded for being perfectly sure.
+    **optimization
+        `optimizer`, `learning_rate`, `schedule`, …: see `mclass.training.Task`.
 
     Raises
     ------
@@ -68,7 +66,7 @@ class Tagging(lightning.LightningModule):
     Examples
     --------
     >>> from mclass import models
-    >>> task = Tagging(models.create("cnn_1d", num_tags=3), optimizer="sgd", learning_rate=0.01)
+    >>> task = Tagging(models.create("cnn_1d", num_tags=3), optimizer="nesterov", learning_rate=0.01)
     >>> batch = torch.zeros(2, 48000), torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
     >>> task.loss(task.model(batch[0]), batch[1]).shape
     torch.Size([])
@@ -80,53 +78,34 @@ class Tagging(lightning.LightningModule):
     >>> task = Tagging(models.create("cnn_1d"), augment=[chain, augmentations.SpecAugment()])
     """
 
+    larger_is_better = True
+
     def __init__(
         self,
         model: WaveformModel,
-        optimizer: str = "adam",
-        learning_rate: float = 1e-3,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0,
-        plateau_patience: int | None = 5,
-        plateau_factor: float = 0.2,
+        *,
         multilabel: bool = True,
         augment: Transform | Mixup | Sequence[Transform | Mixup] | None = None,
+        criterion: nn.Module | None = None,
+        label_smoothing: float = 0.0,
+        **optimization,
     ):
-        super().__init__()
-        if optimizer not in OPTIMIZERS:
-            raise ValueError(unknown_name("optimizer", optimizer, OPTIMIZERS))
-        if not learning_rate > 0:
-            raise ValueError(f"learning_rate must be positive, got {learning_rate}")
-        if not (0 <= momentum < 1 and weight_decay >= 0):
-            raise ValueError(
-                f"momentum must be in [0, 1) and weight_decay not negative, got {momentum} and {weight_decay}"
-            )
-        if not 0 < plateau_factor < 1 or (plateau_patience is not None and plateau_patience < 0):
-            raise ValueError(
-                "plateau_factor must be between 0 and 1 and plateau_patience not negative (or None), "
-                f"got {plateau_factor} and {plateau_patience}"
-            )
-        if not isinstance(model, WaveformModel):
-            raise ModelError(
-                "the model must be a mclass.models.WaveformModel (which says its sample rate and the length of "
-                f"its chunks), got {type(model).__name__}. Make your class a sub-class of it"
-            )
-        self.model, self.multilabel = model, multilabel
-        model.multilabel = multilabel
-        self.optimizer, self.learning_rate, self.momentum = optimizer, learning_rate, momentum
-        self.weight_decay = weight_decay
-        self.plateau_patience, self.plateau_factor = plateau_patience, plateau_factor
+        super().__init__(model, **optimization)
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing}")
+        self.multilabel = model.multilabel = multilabel
         self.augment = nn.ModuleList(_augmentations(augment))
+        self.criterion, self.label_smoothing = criterion, label_smoothing
         self.undefined_named = False  # tags without examples are named once, not every epoch
-        self._clips: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     @property
     def options(self) -> dict:
         """What a resumed run must have in common with the run it continues."""
-        names = ("optimizer", "learning_rate", "momentum", "weight_decay", "plateau_patience", "plateau_factor")
-        options = {name: getattr(self, name) for name in (*names, "multilabel")}
+        options = super().options | {"multilabel": self.multilabel, "label_smoothing": self.label_smoothing}
         if len(self.augment):
             options["augment"] = ", ".join(" ".join(str(one).split()) for one in self.augment)  # in one line
+        if self.criterion is not None:
+            options["criterion"] = " ".join(str(self.criterion).split())
         return options
 
     @property
@@ -134,10 +113,26 @@ class Tagging(lightning.LightningModule):
         """The logged score that decides which epoch was the best."""
         return "valid_roc_auc" if self.multilabel else "valid_accuracy"
 
+    def check_data(self, train: MusicDataset, valid: MusicDataset) -> None:
+        """Refuse data of another kind, and name tags without examples."""
+        super().check_data(train, valid)
+        check_labels(self, train, valid)
+
     def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Mean loss of logits against multi-hot or one-hot labels, both ``(batch, num_tags)``."""
+        if self.label_smoothing:
+            goal = 1 / 2 if self.multilabel else 1 / labels.shape[1]
+            labels = torch.lerp(labels, torch.full_like(labels, goal), self.label_smoothing)
+        if self.criterion is not None:
+            return self.criterion(logits, labels)
         criterion = F.binary_cross_entropy_with_logits if self.multilabel else F.cross_entropy
         return criterion(logits, labels)
+
+    def batch_loss(self, batch: tuple) -> torch.Tensor:
+        """The loss of an augmented batch of crops."""
+        waveform, labels = batch
+        logits, labels = self.augmented(waveform, labels)
+        return self.loss(logits, labels)
 
     def augmented(self, waveform: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of an augmented batch, and the labels that it has then (soft ones after `Mixup`).
@@ -155,44 +150,12 @@ class Tagging(lightning.LightningModule):
                 elif isinstance(one, Mixup):
                     waveform, labels = one(waveform, labels)
                 else:
-                    waveform = one(waveform, labels=labels)
+                    waveform = distributed.transformed(one, waveform, labels)
             return self.model(waveform), labels
 
-    def training_step(self, batch: tuple, batch_idx: int) -> torch.Tensor:
-        waveform, labels = batch
-        logits, labels = self.augmented(waveform, labels)
-        loss = self.loss(logits, labels)
-        if not torch.isfinite(loss):
-            guess = (
-                "Is the learning rate too high?"
-                if waveform.isfinite().all()
-                else f"Its rows {(~waveform.isfinite().all(1)).nonzero().flatten().tolist()} hold NaN or infinity."
-            )
-            raise ModelError(
-                f"training stopped: the loss became {loss.item()} in epoch {self.current_epoch}, "
-                f"batch {batch_idx} (both counted from 0; learning_rate={self.learning_rate}). {guess}"
-            )
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(waveform))
-        return loss
-
-    def validation_step(self, batch: tuple, batch_idx: int) -> None:
-        clips, labels = batch
-        clips = list(clips)
-        probabilities = chunk_probabilities(self.model, torch.cat(clips))
-        means = [chunks.mean(0) for chunks in probabilities.split([len(clip) for clip in clips])]
-        self._clips.append((torch.stack(means), labels))
-
-    def on_validation_epoch_end(self) -> None:
-        scores, labels = (torch.cat(parts) for parts in zip(*self._clips, strict=True))
-        self._clips.clear()
-        if self.trainer.sanity_checking:  # a few batches: not every metric is defined
-            return
-        if not scores.isfinite().all():
-            raise ModelError(
-                f"training stopped: the model's outputs on the validation clips are not finite after epoch "
-                f"{self.current_epoch} (learning_rate={self.learning_rate}). Is the learning rate too high?"
-            )
-        self.log_dict(self.evaluate(scores, labels), prog_bar=True)
+    def clip_outputs(self, chunks: torch.Tensor) -> torch.Tensor:
+        """Probabilities of chunks: ``(n, samples)`` to ``(n, num_tags)``."""
+        return chunk_probabilities(self.model, chunks)
 
     def evaluate(self, scores: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
         """Validation loss and metrics of clip-level probabilities, both ``(clips, num_tags)``."""
@@ -209,23 +172,6 @@ class Tagging(lightning.LightningModule):
         self.undefined_named = True
         return {"valid_loss": loss, "valid_roc_auc": roc_auc, "valid_pr_auc": pr_auc}
 
-    def configure_optimizers(self):
-        parameters = [p for p in self.parameters() if p.requires_grad]
-        common = {"lr": self.learning_rate, "weight_decay": self.weight_decay}
-        if self.optimizer == "sgd":
-            momentum = {"momentum": self.momentum, "nesterov": self.momentum > 0}
-            optimizer = torch.optim.SGD(parameters, **common, **momentum)
-        else:
-            optimizer = {"adam": torch.optim.Adam, "nadam": torch.optim.NAdam}[self.optimizer](
-                parameters, **common
-            )
-        if self.plateau_patience is None:
-            return optimizer
-        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            optimizer, factor=self.plateau_factor, patience=self.plateau_patience
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "valid_loss"}}
-
 
 def _augmentations(given) -> list[nn.Module]:
     """What `Tagging` was given to augment with, as a list."""
@@ -241,3 +187,54 @@ def _augmentations(given) -> list[nn.Module]:
 
 def _masking(spec_augment: SpecAugment):
     return lambda frontend, inputs, spectrogram: spec_augment(spectrogram)
+
+
+def check_labels(task: Tagging, train: MusicDataset, valid: MusicDataset) -> None:
+    """Refuse labels that do not fit the task; name tags that cannot be learned or scored.
+
+    Raises
+    ------
+    DatasetError, ModelError
+        If the kind of labels, the tags or their number differ, or no tag can be scored.
+
+    Warns
+    -----
+    mclass.metrics.UndefinedTagsWarning
+        Naming tags without an example in `train`, and, once, tags that `valid` cannot score.
+    """
+    for split in (train, valid):
+        if split.multilabel != task.multilabel:
+            kind = "multi-label" if split.multilabel else "single-label"
+            raise ModelError(f"{split.name!r} is {kind}; build the task with multilabel={split.multilabel}")
+    if list(train.tags) != list(valid.tags):
+        raise DatasetError(
+            f"training and validation clips have different tags: {len(train.tags)} and {len(valid.tags)}, in "
+            f"one {sorted(set(train.tags) ^ set(valid.tags))[:5]} and not in the other (or in another order)"
+        )
+    if len(train.tags) != task.model.num_tags:
+        raise ModelError(
+            f"the model has {task.model.num_tags} outputs and the data {len(train.tags)} tags; "
+            f"create it with num_tags={len(train.tags)}"
+        )
+    absent = [tag for tag, count in zip(train.tags, train.labels.sum(0), strict=True) if not count]
+    if absent:
+        _warn(
+            f"the training clips have no example of {len(absent)} of {len(train.tags)} tags: {', '.join(absent)}"
+        )
+    if task.multilabel and not task.undefined_named:
+        undefined = metrics.undefined_tags(valid.labels, valid.tags)
+        if len(undefined) == len(valid.tags):
+            raise DatasetError(
+                f"none of the {len(valid.tags)} tags can be scored on the {len(valid)} validation clips: each "
+                "needs clips with it and clips without it. Use a larger validation split."
+            )
+        if undefined:
+            _warn(
+                f"{len(undefined)} of {len(valid.tags)} tags have no positive or no negative example among the "
+                f"validation clips and are left out of its scores: {', '.join(undefined)}"
+            )
+            task.undefined_named = True
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, metrics.UndefinedTagsWarning, stacklevel=5)
