@@ -1,5 +1,6 @@
 """The adapter for mirdata, with a library of the same interface in its place."""
 
+import json
 import sys
 import types
 
@@ -96,3 +97,54 @@ def test_without_the_library(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "mirdata", None)
     with pytest.raises(DatasetError, match="pip install mirdata"):
         datasets.load("mirdata", root=tmp_path, dataset="irmas")
+
+
+INDEXES = {  # what mirdata's index of each data set names, and the table that belongs to it
+    "irmas": {
+        "0__1": "IRMAS-TrainingData/cel/[cel][cla]0001__1.wav",
+        "1__1": "IRMAS-TrainingData/flu/[flu][cla]0002__1.wav",
+        "0": "IRMAS-TestingData-Part1/Part1/one.wav",
+    },
+    "medley_solos_db": {f"u{i}": f"audio/Medley-solos-DB_{i}_u{i}.wav" for i in range(3)},
+    "tinysol": {"Fl-ord-C4": "audio/Winds/Flute/ordinario/Fl-ord-C4.wav", "Vc-ord-C2": "audio/Vc-ord-C2.wav"},
+}
+TABLES = {
+    "irmas": ("IRMAS-TestingData-Part1/Part1/one.txt", ["cel\t\n", "flu\t\n"]),
+    "medley_solos_db": (
+        "annotation/Medley-solos-DB_metadata.csv",
+        [
+            "subset,instrument,instrument_id,song_id,uuid4\n",
+            "training,flute,3,0,u0\n",
+            "validation,piano,4,1,u1\n",
+            "test,flute,3,2,u2\n",
+        ],
+    ),
+    "tinysol": (
+        "annotation/TinySOL_metadata.csv",
+        [
+            "Path,Fold,Family,a,Instrument,b,c,Pitch,n,Dynamics,m,i,s,Resampled\n",
+            "Winds/Fl-ord-C4.wav,0,Winds,Fl,Flute,ord,ordinario,C4,60,mf,2,0,,FALSE\n",
+            "Strings/Vc-ord-C2.wav,1,Strings,Vc,Cello,ord,ordinario,C2,36,mf,2,0,4.0,FALSE\n",
+        ],
+    ),
+}
+EXPECTED = {
+    "irmas": (["cel", "flu"], [[1, 0], [0, 1], [1, 1]], ["train", "train", "test"]),
+    "medley_solos_db": (["flute", "piano"], [[1, 0], [0, 1], [1, 0]], ["train", "valid", "test"]),
+    "tinysol": (["Cello", "Flute"], [[0, 1], [1, 0]], ["", ""]),
+}
+
+
+@pytest.mark.parametrize("name", INDEXES)
+def test_the_library_itself(tmp_path, monkeypatch, name):
+    core = pytest.importorskip("mirdata.core", reason="mirdata is not installed")
+    for path in INDEXES[name].values():
+        miniatures.write(tmp_path / path, np.full(4000, 0.1), 16_000)
+    table, lines = TABLES[name]
+    (tmp_path / table).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / table).write_text("".join(lines))
+    tracks = {track: {"audio": [path, ""], "annotation": [table, ""]} for track, path in INDEXES[name].items()}
+    (tmp_path / "index.json").write_text(json.dumps({"version": "1.0", "tracks": tracks}))
+    monkeypatch.setattr(core.Index, "get_path", lambda self: str(tmp_path / "index.json"))
+    data = datasets.load("mirdata", root=tmp_path, dataset=name)
+    assert (data.tags, data.labels.tolist(), data.parts.tolist()) == EXPECTED[name]

@@ -29,7 +29,7 @@ class Fields(NamedTuple):
 KNOWN = {
     "irmas": Fields("instrument", None, "split"),
     "medley_solos_db": Fields("instrument", "song_id", "subset"),
-    "tinysol": Fields("instrument_full", "instrument_full", None),
+    "tinysol": Fields("instrument_full"),
     "mridangam_stroke": Fields("stroke_name"),
     "ballroom": Fields("genre"),
     "gtzan_genre": Fields("genre"),
