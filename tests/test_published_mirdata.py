@@ -113,25 +113,18 @@ TABLES = {
     "medley_solos_db": (
         "annotation/Medley-solos-DB_metadata.csv",
         [
-            "subset,instrument,instrument_id,song_id,uuid4
-",
-            "training,flute,3,0,u0
-",
-            "validation,piano,4,1,u1
-",
-            "test,flute,3,2,u2
-",
+            "subset,instrument,instrument_id,song_id,uuid4\n",
+            "training,flute,3,0,u0\n",
+            "validation,piano,4,1,u1\n",
+            "test,flute,3,2,u2\n",
         ],
     ),
     "tinysol": (
         "annotation/TinySOL_metadata.csv",
         [
-            "Path,Fold,Family,a,Instrument,b,c,Pitch,n,Dynamics,m,i,s,Resampled
-",
-            "Winds/Fl-ord-C4.wav,0,Winds,Fl,Flute,ord,ordinario,C4,60,mf,2,0,,FALSE
-",
-            "Strings/Vc-ord-C2.wav,1,Strings,Vc,Cello,ord,ordinario,C2,36,mf,2,0,4.0,FALSE
-",
+            "Path,Fold,Family,a,Instrument,b,c,Pitch,n,Dynamics,m,i,s,Resampled\n",
+            "Winds/Fl-ord-C4.wav,0,Winds,Fl,Flute,ord,ordinario,C4,60,mf,2,0,,FALSE\n",
+            "Strings/Vc-ord-C2.wav,1,Strings,Vc,Cello,ord,ordinario,C2,36,mf,2,0,4.0,FALSE\n",
         ],
     ),
 }
