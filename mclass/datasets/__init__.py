@@ -35,6 +35,7 @@ _DATASETS = {
 
 # name -> module; imported when it is first used
 _FUNCTIONS = {
+    "check": "mclass.datasets.checks",
     "download": "mclass.datasets.downloads",
     "info": "mclass.datasets.cards",
     "prepare": "mclass.datasets.preparing",
@@ -51,6 +52,7 @@ __all__ = [
     "ShardStream",
     "Shards",
     "Subset",
+    "check",
     "download",
     "info",
     "list",
