@@ -10,14 +10,28 @@ Taught in: 04_supervised.
 from mclass.memory import keep_freed_memory
 from mclass.training.fit import Run, fit
 from mclass.training.optimizers import OPTIMIZERS, SCHEDULES, Schedule, create_optimizer, layerwise
+from mclass.training.semi_supervised import (
+    Consistency,
+    Distillation,
+    EntropyMinimisation,
+    MeanTeacher,
+    NoisyStudent,
+    SemiSupervised,
+)
 from mclass.training.tagging import Tagging
 from mclass.training.task import Task
 
 __all__ = [
     "OPTIMIZERS",
     "SCHEDULES",
+    "Consistency",
+    "Distillation",
+    "EntropyMinimisation",
+    "MeanTeacher",
+    "NoisyStudent",
     "Run",
     "Schedule",
+    "SemiSupervised",
     "Tagging",
     "Task",
     "create_optimizer",

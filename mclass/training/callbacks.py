@@ -94,7 +94,7 @@ class Keeper(lightning.Callback):
         if not last.exists():
             return
         state = read_checkpoint(last, FORMAT)
-        for name in self.config.keys() | state["config"].keys():
+        for name in {**self.config, **state["config"]}:
             before, now = state["config"].get(name), self.config.get(name)
             if before != now:
                 raise ModelError(
@@ -131,8 +131,8 @@ class Keeper(lightning.Callback):
         self.rows.append(row)
         if trainer.is_global_zero:
             if self.best_epoch == len(self.rows) - 1:
-                multilabel = task.model.multilabel
-                models.save(task.model, self.model_path, tags=task.model.tags, multilabel=multilabel, **row)
+                model, tags, multilabel = task.judged, task.model.tags, task.model.multilabel
+                models.save(model, self.model_path, tags=tags, multilabel=multilabel, **row)
             self._write_history()
         trainer.should_stop = self.out_of_patience
 

@@ -22,7 +22,10 @@ from torch.utils.data import DataLoader, Subset
 
 from mclass import models
 from mclass.datasets import MusicDataset
-from mclass.errors import unknown_name
+from mclass.datasets.shards import Shards
+from mclass.datasets.streaming import ShardStream
+from mclass.datasets.workers import data_fingerprint
+from mclass.errors import ModelError, unknown_name
 from mclass.memory import keep_freed_memory
 from mclass.training.callbacks import Bar, Keeper, TensorBoard
 from mclass.training.distributed import SharedEpochs, every, place
@@ -56,7 +59,7 @@ class Run:
 
 def fit(
     task: Task,
-    train: MusicDataset,
+    train: MusicDataset | Shards,
     valid: MusicDataset,
     *,
     epochs: int,
@@ -83,7 +86,9 @@ def fit(
     task : Task
         Its model ends with the weights of the best epoch by the task's `monitor`, such as the highest ROC-AUC;
         among equals, of the one with the lowest validation loss.
-    train, valid : MusicDataset
+    train : MusicDataset or Shards
+        Shards are streamed (`mclass.datasets.ShardStream`), for tasks that learn from single crops.
+    valid : MusicDataset
     epochs : int
     batch_size : int
         Crops per step, of all processes together. A last batch of a single crop is left out: batch norm cannot
@@ -151,8 +156,11 @@ def fit(
     _check_options(epochs, batch_size, seed, patience, logger, num_workers, folder, resume, precision, accumulate)
     _check_processes(devices * num_nodes, batch_size, folder, gradient_clip)
     task.check_data(train, valid)
+    if isinstance(train, Shards) and type(task).training_set is not Task.training_set:
+        raise ModelError(f"{type(task).__name__} learns from more than single crops, which is all that shards give")
     task.model.tags = list(train.tags)
     config = {
+        "paradigm": type(task).__name__,
         "architecture": getattr(task.model, "architecture", type(task.model).__name__),
         **{name: str(value) for name, value in getattr(task.model, "options", {}).items()},
         **task.options,
@@ -166,6 +174,7 @@ def fit(
         "training clips": len(train),
         "validation clips": len(valid),
         "tags": list(train.tags),
+        "data": data_fingerprint(train),
     }
     with ExitStack() as stack:
         path = Path(folder) if folder is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -231,6 +240,8 @@ class _Loaders(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         rank, processes = place()
+        if isinstance(self.train, Shards):
+            return self._stream(rank, processes)
         examples = self.task.training_set(self.train, self.seed, self.pad)
         sampler = SharedEpochs(len(examples), self.batch_size, self.seed, rank, processes)
         sampler.set_epoch(self.epoch)
@@ -243,6 +254,22 @@ class _Loaders(lightning.LightningDataModule):
             generator=torch.Generator(),  # a generator of its own: loaders otherwise draw from the global one
             **self.common,
         )
+
+    def _stream(self, rank: int, processes: int) -> DataLoader:
+        stream = ShardStream(
+            self.train,
+            self.task.model.num_samples,
+            batch_size=self.batch_size // processes,
+            seed=self.seed,
+            pad=self.pad,
+            rank=rank,
+            world_size=processes,
+            even=bool(getattr(self.task, "augment", ())),  # what is drawn for a batch of all needs equal parts
+        )
+        stream.set_epoch(self.epoch)
+        loader = DataLoader(stream, batch_size=None, generator=torch.Generator(), **self.common)
+        loader.sampler.set_epoch = stream.set_epoch  # where Lightning announces an epoch
+        return loader
 
     def val_dataloader(self) -> DataLoader:
         clips = self.task.validation_set(self.valid, self.pad)

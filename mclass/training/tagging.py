@@ -134,28 +134,35 @@ class Tagging(Task):
         logits, labels = self.augmented(waveform, labels)
         return self.loss(logits, labels)
 
-    def augmented(self, waveform: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def augmented(
+        self, waveform: torch.Tensor, labels: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Logits of an augmented batch, and the labels that it has then (soft ones after `Mixup`).
 
         Parameters
         ----------
         waveform : torch.Tensor, shape (batch, samples)
-        labels : torch.Tensor, shape (batch, num_tags)
+        labels : torch.Tensor, shape (batch, num_tags), or None
+            Without labels there is no `Mixup`.
         """
         with ExitStack() as stack:
             for one in self.augment:
                 if isinstance(one, SpecAugment):
                     hook = self.model.frontend.register_forward_hook(_masking(one))
                     stack.callback(hook.remove)
-                elif isinstance(one, Mixup):
-                    waveform, labels = one(waveform, labels)
-                else:
+                elif not isinstance(one, Mixup):
                     waveform = distributed.transformed(one, waveform, labels)
+                elif labels is not None:
+                    waveform, labels = one(waveform, labels)
             return self.model(waveform), labels
+
+    def heard(self, waveform: torch.Tensor) -> torch.Tensor:
+        """Logits of an augmented batch without labels."""
+        return self.augmented(waveform, None)[0]
 
     def clip_outputs(self, chunks: torch.Tensor) -> torch.Tensor:
         """Probabilities of chunks: ``(n, samples)`` to ``(n, num_tags)``."""
-        return chunk_probabilities(self.model, chunks)
+        return chunk_probabilities(self.judged, chunks)
 
     def evaluate(self, scores: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
         """Validation loss and metrics of clip-level probabilities, both ``(clips, num_tags)``."""
@@ -216,7 +223,8 @@ def check_labels(task: Tagging, train: MusicDataset, valid: MusicDataset) -> Non
             f"the model has {task.model.num_tags} outputs and the data {len(train.tags)} tags; "
             f"create it with num_tags={len(train.tags)}"
         )
-    absent = [tag for tag, count in zip(train.tags, train.labels.sum(0), strict=True) if not count]
+    counts = train.tag_counts if isinstance(train, Shards) else train.labels.sum(0)
+    absent = [tag for tag, count in zip(train.tags, counts, strict=True) if not count]
     if absent:
         _warn(
             f"the training clips have no example of {len(absent)} of {len(train.tags)} tags: {', '.join(absent)}"

@@ -92,10 +92,14 @@ class Task(lightning.LightningModule):
         """What a resumed run must have in common with the run it continues."""
         names = ("optimizer", "learning_rate", "momentum", "weight_decay", "layer_decay")
         return {
-            "paradigm": type(self).__name__,
             **{name: getattr(self, name) for name in names},
             "schedule": str(self.schedule),
         }
+
+    @property
+    def judged(self) -> WaveformModel:
+        """The model that is scored after each epoch, and kept."""
+        return self.model
 
     # ---- what it learns from, and what it is judged on
 
