@@ -5,7 +5,7 @@ order), and then list near-duplicates in another order. So this is the rule: the
 cosine of their embeddings, *rounded to float32*; of equal similarities, the lower index comes first. An item is
 never its own neighbour.
 
-Taught in: 08_metric_learning.
+Taught in: 03_evaluation, 08_metric_learning.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ Embeddings are ``(n, dim)``, labels multi-hot ``(n, num_tags)``; the order of th
 similarity, pass the labels of its tags alone (`mclass.tags.NOTIONS`). A query without tags, to which nothing can
 be relevant, is left out and named; so is a query whose tags nobody else has, where relevant items are counted.
 
-Taught in: 08_metric_learning.
+Taught in: 03_evaluation, 08_metric_learning.
 """
 
 from __future__ import annotations
