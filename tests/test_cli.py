@@ -192,14 +192,57 @@ def test_bad_files_stop_the_run_or_are_skipped_and_counted(music, tmp_path, caps
 def test_data_check(music, tmp_path, capsys):
     os.link(music / "low0-0.flac", tmp_path / "low0-0.flac")
     soundfile.write(tmp_path / "high0-0.wav", np.zeros(1000), 16_000)
-    assert cli.main(["data", "check", "--root", str(tmp_path), "--pattern", PATTERN]) == 0
-    assert capsys.readouterr().out.endswith("high0-0.wav\n2 files: 1 silent, 0 cannot be used\n")
+    arguments = ["data", "check", "--root", str(tmp_path), "--pattern", PATTERN, "--csv", str(tmp_path / "a.csv")]
+    assert cli.main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "note: 1 silent (clips of nothing but zeros)\n    high0-0.wav\n" in printed
+    assert printed.endswith("no problems\n")
     (tmp_path / "low1-0.wav").write_bytes(b"")
-    assert cli.main(["data", "check", "--root", str(tmp_path), "--pattern", PATTERN]) == 1
+    assert cli.main(arguments) == 1
     captured = capsys.readouterr()
-    assert "cannot be used: low1-0.wav: the file is empty" in captured.out
-    assert captured.out.endswith("2 files: 1 silent, 1 cannot be used\n")
+    assert "problem: 1 empty (files of 0 bytes)\n    low1-0.wav: the file is empty" in captured.out
+    assert captured.out.endswith("1 problems\n")
     assert captured.err == ""
+    table = pd.read_csv(tmp_path / "a.csv")
+    assert set(table["kind"]) == {"silent", "empty", "split"}
+
+
+def test_data_prepare_and_shard_then_train(music, tmp_path, capsys):
+    data = ["--root", str(music), "--pattern", PATTERN]
+    assert cli.main(["data", "prepare", *data, "--out", str(tmp_path / "ready")]) == 0
+    assert "fingerprint " in capsys.readouterr().out
+    shards = ["data", "shard", "prepared", "--root", str(tmp_path / "ready"), "--out", str(tmp_path / "shards")]
+    assert cli.main([*shards, "--clips-per-shard", "3"]) == 0
+    assert "train: 4 clips in 2 shards" in capsys.readouterr().out
+    train = ["--model", "cnn_1d", "--epochs", "2", "--batch-size", "4", "--learning-rate", "0.01"]
+    reports = {}
+    for name, options in (
+        ("a", ["--dataset", "prepared", "--root", str(tmp_path / "ready")]),
+        ("b", ["--shards", f"{tmp_path}/shards/train-{{0000..0001}}.tar"]),
+    ):
+        assert cli.main(["train", *options, *train, "--out", str(tmp_path / name)]) == 0
+        reports[name] = json.loads((tmp_path / name / "report.json").read_text())
+    assert reports["a"]["clips"] == reports["b"]["clips"]
+    assert len(reports["a"]["data"]) == len(reports["b"]["data"]) == 16
+    # One batch has all clips: the same crops, the same step; the order within a batch alone differs.
+    history = [pd.read_csv(tmp_path / name / "history.csv") for name in "ab"]
+    np.testing.assert_allclose(history[0]["train_loss"], history[1]["train_loss"], rtol=1e-3)
+    again = ["train", "--shards", str(tmp_path / "shards"), "--root", str(music), *train]
+    assert "leave out --root" in fails([*again, "--out", tmp_path / "c"], capsys)
+    assert (
+        "no such file" in fails(["train", "--shards", tmp_path, *train, "--out", tmp_path / "c"], capsys).lower()
+    )
+
+
+def test_data_info_and_options(tmp_path, capsys):
+    assert cli.main(["data", "info", "gtzan"]) == 0
+    assert "Tzanetakis" in capsys.readouterr().out
+    assert "needs --root" in fails(["data", "check", "gtzan"], capsys)
+    assert "unknown option of etude 'tracks'" in fails(["data", "check", "etude", "--option", "tracks=3"], capsys)
+    assert "cannot be downloaded" in fails(["data", "download", "gtzan", "--root", tmp_path], capsys)
+    few = ["--option", "num_tracks=12", "--option", "clips_per_track=2", "--option", "clip_seconds=4"]
+    assert cli.main(["data", "check", "etude", *few, "--no-fingerprints"]) == 0
+    assert "24 clips" in capsys.readouterr().out
 
 
 def test_lists(capsys):

@@ -21,14 +21,26 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "mtat/musicnn"
 
 
-def add_folder_options(parser: argparse.ArgumentParser, required: bool) -> None:
-    """Where the files and their labels are."""
-    parser.add_argument("--root", required=required, help="folder with the audio files")
+def add_dataset_options(parser: argparse.ArgumentParser) -> None:
+    """Where a data set's files and labels are."""
+    parser.add_argument("--root", help="folder of the data set")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--labels", help="'folders' (the default), or the path of a CSV or TSV file")
-    how.add_argument("--pattern", help="regular expression on file names with the group (?P<label>…)")
+    how.add_argument("--labels", help="of a folder: 'folders' (the default), or the path of a CSV or TSV file")
+    how.add_argument("--pattern", help="of a folder: regular expression on file names with the group (?P<label>…)")
     parser.add_argument(
-        "--group", help="regular expression on file names with (?P<artist>…) and / or (?P<track>…)"
+        "--group", help="of a folder: regular expression on names with (?P<artist>…) and / or (?P<track>…)"
+    )
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another option of the data set, such as size=medium; may be given several times",
+    )
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="leave out missing and unusable files, and count them",
     )
 
 
@@ -46,22 +58,51 @@ def positive(kind: type, or_zero: bool = False) -> Callable:
 
 
 def load_dataset(options: argparse.Namespace, sample_rate: int) -> MusicDataset:
-    """The data set that `add_folder_options` and ``--dataset`` name."""
+    """The data set that `add_dataset_options` and ``options.dataset`` name.
+
+    Raises
+    ------
+    ValueError
+        If an option is not one of the data set's, or one that it needs is missing.
+    """
     from mclass import datasets
 
-    if options.dataset != "folder":
-        return datasets.load(options.dataset)
-    if not options.root:
-        raise ValueError("--dataset folder needs --root, the folder with the audio files")
-    return datasets.load(
-        "folder",
-        root=options.root,
-        sample_rate=sample_rate,
-        labels=options.pattern or options.labels or "folders",
-        group=options.group,
-        on_error="skip" if options.skip_bad else "raise",
-        seed=options.seed,
-    )
+    name, of_folder = options.dataset, (options.labels, options.pattern, options.group)
+    allowed = datasets.options(name)
+    if ("root" not in allowed and options.root) or (name != "folder" and any(of_folder)):
+        raise ValueError(f"--root, --labels, --pattern and --group are for --dataset folder, not {name}")
+    if allowed.get("root") is True and not options.root:
+        raise ValueError(f"--dataset {name} needs --root, the folder with the audio files")
+    on_error = "skip" if options.skip_bad else "raise"
+    known = {
+        "root": options.root,
+        "sample_rate": sample_rate,
+        "labels": (options.pattern or options.labels or "folders") if name == "folder" else None,
+        "group": options.group,
+        "on_error": on_error,
+        "missing": on_error,
+        "seed": options.seed if name == "folder" else None,
+    }
+    given = {key: value for key, value in known.items() if value is not None and key in allowed}
+    return datasets.load(name, **given, **_parsed(name, options.option, set(allowed) - set(given)))
+
+
+def _parsed(name: str, pairs: list[str], allowed: set[str]) -> dict[str, Any]:
+    """``size=medium`` and ``merge_synonyms=true`` as arguments."""
+    import json
+
+    from mclass.errors import unknown_name
+
+    found = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or key not in allowed:
+            raise ValueError(f"--option {pair}: {unknown_name(f'option of {name}', key, sorted(allowed))}")
+        try:
+            found[key] = json.loads(text)
+        except ValueError:  # a word
+            found[key] = text
+    return found
 
 
 def add_model_options(parser: argparse.ArgumentParser, default: str | None = DEFAULT_MODEL) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mclass._files import replacing
-from mclass.cli.options import add_folder_options, load_dataset, positive
+from mclass.cli.options import add_dataset_options, load_dataset, positive
 
 if TYPE_CHECKING:
     from mclass.datasets import Subset
@@ -28,6 +29,9 @@ examples:
     mclass train --root music --labels labels.csv
   NSynth's file names say instrument family and instrument (guitar_acoustic_018-060-100.flac):
     mclass train --root nsynth-mini --pattern '(?P<artist>(?P<label>[a-z]+)_[a-z]+_\d+)-' --out runs/nsynth
+  data too large for this disk, or for one process, as shards (mclass data shard):
+    mclass train --shards 'shards/train-{0000..0127}.tar' --workers 4
+    torchrun --nproc-per-node 2 -m mclass train --shards shards --out runs/shards
   use it:
     mclass tag song.mp3 other.wav --model runs/nsynth --top 3
 """
@@ -41,16 +45,23 @@ def add(commands: Any) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    train.add_argument("--dataset", default="folder", help="folder (your own audio, needs --root) or etude")
-    add_folder_options(train, required=False)
     train.add_argument(
-        "--skip-bad", action="store_true", help="leave out files that cannot be used, and count them"
+        "--dataset",
+        default="folder",
+        help="folder (your own audio, needs --root), or see `mclass data list`",
+    )
+    add_dataset_options(train)
+    train.add_argument(
+        "--shards",
+        metavar="SHARDS",
+        nargs="+",
+        help="stream training clips from shards instead: a folder, or 'folder/train-{0000..0127}.tar'; validation "
+        "and test shards are found beside them",
     )
     train.add_argument(
         "--split-by",
-        default="artist",
-        choices=("artist", "track", "clip"),
-        help="what parts may not share (artist)",
+        choices=("published", "artist", "track", "clip"),
+        help="what parts may not share (as the data set does; a folder: artist)",
     )
     train.add_argument("--model", default="cnn_2d", help="see `mclass models` (cnn_2d)")
     train.add_argument("--epochs", type=positive(int), default=30, help="(30)")
@@ -61,6 +72,12 @@ def add(commands: Any) -> None:
     train.add_argument("--optimizer", default="adam", help="adam, nadam or sgd (adam)")
     train.add_argument("--learning-rate", type=positive(float), default=1e-3, help="(0.001)")
     train.add_argument("--patience", type=positive(int), help="stop after so many epochs without a better score")
+    train.add_argument(
+        "--workers",
+        type=positive(int, or_zero=True),
+        default=0,
+        help="processes that read clips, for each that trains (0)",
+    )
     train.add_argument("--pad", action="store_true", help="pad files shorter than the model's input with silence")
     train.add_argument(
         "--seed",
@@ -76,20 +93,28 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train, score, report."""
     began = time.monotonic()
-    if options.dataset != "folder" and (options.root or options.labels or options.pattern or options.group):
-        raise ValueError(
-            f"--root, --labels, --pattern and --group are for --dataset folder, not {options.dataset}"
-        )
     source = Path(options.root or options.dataset).name or "music"
     folder = Path(options.out or f"runs/{source}-{options.model}-{options.seed}")
-    _claim(folder, options.resume)
+    if _is_first():
+        _claim(folder, options.resume)
     try:
         _train_in(folder, options, began)
     except BaseException:
-        if folder.is_dir() and not any(folder.iterdir()):
+        if _is_first() and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()  # nothing was learned yet: leave nothing behind
         raise
     return 0
+
+
+def _is_first() -> bool:
+    """Whether this process is the one that prints and writes, of those that torchrun started."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
+def _processes() -> dict[str, int]:
+    """How many processes train together, as torchrun says."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return {"devices": here, "num_nodes": int(os.environ.get("WORLD_SIZE", 1)) // here}
 
 
 def _claim(folder: Path, resume: bool) -> None:
@@ -110,18 +135,18 @@ def _train_in(folder: Path, options: argparse.Namespace, began: float) -> None:
     import torch
 
     from mclass import metrics, models, training
+    from mclass.datasets.workers import data_fingerprint
 
     model_rate = models.create(options.model, num_tags=2).sample_rate  # a bad name fails before the data is read
-    dataset = load_dataset(options, model_rate)
-    train, valid, test = dataset.splits(by=options.split_by)
-    if options.dataset == "folder":
-        train, valid, test = _without_silence(dataset, (train, valid, test))
+    dataset, (train, valid, test) = _shards(options) if options.shards else _splits(options, model_rate)
     if test.multilabel and len(metrics.undefined_tags(test.labels, test.tags)) == len(test.tags):
         raise ValueError(
             f"no tag can be scored on the {len(test)} test clips: each needs clips with it and clips without it. "
             "Use a larger test split."
         )
-    print(f"{dataset}\n{len(train)} clips to train on, {len(valid)} to validate, {len(test)} to test -> {folder}")
+    if _is_first():
+        parts = f"{len(train)} clips to train on, {len(valid)} to validate, {len(test)} to test"
+        print(f"{dataset}\n{parts} -> {folder}")
 
     torch.manual_seed(options.seed)
     model = models.create(options.model, num_tags=len(dataset.tags))
@@ -143,7 +168,11 @@ def _train_in(folder: Path, options: argparse.Namespace, began: float) -> None:
         patience=options.patience,
         resume=options.resume,
         pad=options.pad,
+        num_workers=options.workers,
+        **_processes(),
     )
+    if not _is_first():
+        return
     report = _evaluate(folder, model, test)
     report |= {
         "best_epoch": run.best_epoch + 1,
@@ -151,6 +180,7 @@ def _train_in(folder: Path, options: argparse.Namespace, began: float) -> None:
         "clips": {"train": len(train), "valid": len(valid), "test": len(test)},
         "tags": dataset.tags,
         "seed": options.seed,
+        "data": data_fingerprint(train),
         "options": {name: value for name, value in vars(options).items() if name not in ("command", "debug")},
         "versions": _versions(),
         "seconds": round(time.monotonic() - began, 1),
@@ -158,6 +188,23 @@ def _train_in(folder: Path, options: argparse.Namespace, began: float) -> None:
     }
     _write(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     print(f"best epoch {report['best_epoch']} of {report['epochs']}, {report['seconds']:.0f} s; see {folder}")
+
+
+def _splits(options: argparse.Namespace, sample_rate: int) -> tuple[Any, Any]:
+    """The data set, and its training, validation and test clips."""
+    dataset = load_dataset(options, sample_rate)
+    parts = dataset.splits(by=options.split_by) if options.split_by else dataset.splits()
+    return dataset, _without_silence(dataset, parts) if options.dataset == "folder" else parts
+
+
+def _shards(options: argparse.Namespace) -> tuple[Any, Any]:
+    """The same for shards: what streams, and what is read as an ordinary data set."""
+    from mclass import datasets
+
+    if options.root or options.dataset != "folder" or options.split_by:
+        raise ValueError("--shards says which data and which split; leave out --root, --dataset and --split-by")
+    train = datasets.Shards(options.shards)
+    return train, (train, *(datasets.load("shards", root=train.root, part=part) for part in ("valid", "test")))
 
 
 def _without_silence(dataset: Folder, parts: tuple[Subset, ...]) -> list[Subset]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import inspect
 
 from mclass.datasets.base import Chunks, EpochSampler, MusicDataset, RandomCrops, Subset, split_by_group
 from mclass.errors import unknown_name
@@ -57,6 +58,7 @@ __all__ = [
     "info",
     "list",
     "load",
+    "options",
     "prepare",
     "shard",
     "split_by_group",
@@ -95,7 +97,23 @@ def load(name: str, **options) -> MusicDataset:
     Traceback (most recent call last):
     ValueError: unknown data set 'etud' (did you mean 'etude'?); available: audioset, etude, fma, folder, ...
     """
+    return _class(name)(**options)
+
+
+def options(name: str) -> dict[str, bool]:
+    """What `load` takes for a data set: the names of its options, and whether each is needed.
+
+    Examples
+    --------
+    >>> options("gtzan")
+    {'root': True, 'sample_rate': False, 'on_error': False, 'missing': False}
+    """
+    parameters = inspect.signature(_class(name)).parameters
+    return {key: one.default is one.empty for key, one in parameters.items() if one.kind is not one.VAR_KEYWORD}
+
+
+def _class(name: str) -> type[MusicDataset]:
     if name not in _DATASETS:
         raise ValueError(unknown_name("data set", name, _DATASETS))
     module, cls = _DATASETS[name]
-    return getattr(importlib.import_module(module), cls)(**options)
+    return getattr(importlib.import_module(module), cls)

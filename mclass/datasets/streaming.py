@@ -2,9 +2,9 @@
 
 **Each example exactly once per epoch**, however many processes and workers there are, and no process that waits
 for another at the end: the shards, in the order of the epoch, make one long row of clips. Each process takes an
-equal stretch of the row (one clip more or less), cuts it into the *same number* of batches, whose sizes differ by
-one at most, and hands whole batches to its workers. If a stretch ends within a shard, both neighbours open it, and
-each reads its own part. Nothing is dropped, nothing is repeated to fill up.
+equal stretch of the row (one clip more or less), cuts it into the *same number* of batches of nearly the same
+size, and hands whole batches to its workers. If a stretch ends within a shard, both neighbours open it, and each
+reads its own part. Nothing is dropped, nothing is repeated to fill up.
 
 Taught in: 02_datasets.
 """
@@ -23,7 +23,7 @@ from mclass.datasets.tars import DamagedShard, Example, decode, read_shard
 from mclass.errors import DatasetError, unknown_name
 
 
-def stretch(total: int, rank: int, world_size: int, batch_size: int) -> tuple[int, list[int]]:
+def stretch(total: int, rank: int, world_size: int, batch_size: int, even: bool = False) -> tuple[int, list[int]]:
     """Which clips of the epoch's row a process takes, and how it cuts them into batches.
 
     Parameters
@@ -33,13 +33,15 @@ def stretch(total: int, rank: int, world_size: int, batch_size: int) -> tuple[in
     rank, world_size : int
     batch_size : int
         The most clips of a batch (one of two may be needed if it is 1).
+    even : bool
+        Leave up to ``world_size - 1`` clips at the end of the row out, so that all processes have equal batches.
 
     Returns
     -------
     first : int
         Where the stretch begins.
     sizes : list of int
-        Of its batches: as many for every process, of sizes that differ by one at most.
+        Of its batches: as many for every process, and equal but for the last, which may have one clip more.
 
     Examples
     --------
@@ -49,10 +51,12 @@ def stretch(total: int, rank: int, world_size: int, batch_size: int) -> tuple[in
     if total < world_size:
         raise DatasetError(f"{total} clips cannot be shared between {world_size} processes; use fewer")
     share, rest = divmod(total, world_size)
-    mine, first = share + (rank < rest), rank * share + min(rank, rest)
-    batches = min(-(-total // (world_size * batch_size)), share)  # `share` decides only if batch_size is 1
-    size, larger = divmod(mine, batches)
-    return first, [size + (number < larger) for number in range(batches)]
+    rest = 0 if even else rest
+    batches = min(-(-(world_size * share + rest) // (world_size * batch_size)), share)  # share: if batch_size is 1
+    size, larger = divmod(share, batches)
+    sizes = [size + (number < larger) for number in range(batches)]
+    sizes[-1] += rank < rest
+    return rank * share + min(rank, rest), sizes
 
 
 def worker_stretch(sizes: list[int], worker: int, num_workers: int) -> tuple[int, list[int]]:
@@ -89,6 +93,8 @@ class ShardStream(torch.utils.data.IterableDataset):
         hand in their place, so that all processes still do the same number of steps.
     rank, world_size : int, optional
         Of this process among those that train together; what ``torchrun`` set if not given.
+    even : bool
+        See `stretch`.
     return_index : bool
         Also give each clip's index, as a third tensor: to see which example went where.
 
@@ -120,6 +126,7 @@ class ShardStream(torch.utils.data.IterableDataset):
         on_error: str = "raise",
         rank: int | None = None,
         world_size: int | None = None,
+        even: bool = False,
         return_index: bool = False,
     ):
         if on_error not in ("raise", "skip"):
@@ -139,7 +146,7 @@ class ShardStream(torch.utils.data.IterableDataset):
         self.world_size = int(os.environ.get("WORLD_SIZE", 1)) if world_size is None else world_size
         self.return_index = return_index
         self.column = {tag: column for column, tag in enumerate(shards.tags)}
-        self.first, self.sizes = stretch(len(shards), self.rank, self.world_size, batch_size)
+        self.first, self.sizes = stretch(len(shards), self.rank, self.world_size, batch_size, even)
         # Shared with the workers, which may outlive an epoch.
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
         self._skipped = torch.zeros(1, dtype=torch.int64).share_memory_()

@@ -110,6 +110,13 @@ def indices_in(view: MusicDataset, dataset: MusicDataset) -> np.ndarray:
     return indices
 
 
+def data_fingerprint(dataset: Any) -> str | None:
+    """What names exactly the data that a view, prepared data or shards come from; None if nothing does."""
+    while isinstance(dataset, Subset):
+        dataset = dataset.parent
+    return getattr(dataset, "fingerprint", None)
+
+
 class _Pickler(cloudpickle.Pickler):
     """Writes of a memory-mapped array where it is, not what is in it."""
 

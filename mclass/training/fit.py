@@ -157,7 +157,7 @@ def fit(
     _check_processes(devices * num_nodes, batch_size, folder, gradient_clip)
     task.check_data(train, valid)
     if isinstance(train, Shards) and type(task).training_set is not Task.training_set:
-        raise ModelError(f"{type(task).__name__} learns from more than single crops, which is all that shards give")
+        raise ModelError(f"{type(task).__name__} learns from more than single crops, and shards give no more")
     task.model.tags = list(train.tags)
     config = {
         "paradigm": type(task).__name__,

@@ -19,6 +19,7 @@ _WARNINGS = (
     r".*GPU available but not used",
     r".*in eval mode at the start of training",  # frozen parts are meant to be
     r".*LeafSpec.* is deprecated",
+    r".*`IterableDataset` has `__len__` defined",  # that of ShardStream counts what each worker gives
 )
 
 

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from mclass import metrics
 from mclass.augmentations import ComposeMany, Mixup, SpecAugment, Transform
 from mclass.datasets import MusicDataset
+from mclass.datasets.shards import Shards
 from mclass.errors import DatasetError, ModelError
 from mclass.inference import chunk_probabilities
 from mclass.models import WaveformModel
