@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from mclass.errors import ModelError, unknown_name
 from mclass.models.base import WaveformModel
 from mclass.models.files import load, load_weights, save
-from mclass.models.freezing import freeze, unfreeze
+from mclass.models.freezing import freeze, unfreeze, with_new_head
 
 if TYPE_CHECKING:
     import pandas
@@ -63,7 +63,18 @@ _MODELS = {
     "musicnn_embedding": ("embedding", "Embedding", {"backbone": "musicnn"}),
 }
 
-__all__ = ["WaveformModel", "create", "freeze", "list", "load", "load_weights", "measured", "save", "unfreeze"]
+__all__ = [
+    "WaveformModel",
+    "create",
+    "freeze",
+    "list",
+    "load",
+    "load_weights",
+    "measured",
+    "save",
+    "unfreeze",
+    "with_new_head",
+]
 
 
 def list() -> builtins.list[str]:

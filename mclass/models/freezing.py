@@ -1,6 +1,7 @@
-"""How much of a trained model is trained again: all of it, what comes after some layer, or its last layer alone.
+"""Using a trained model for another task: a new last layer, and how much of the rest is trained again.
 
-The fewer examples there are, the more is better left as it is.
+All of it, what comes after some layer, or the last layer alone: the fewer examples there are, the more is better
+left as it is.
 
 Taught in: 04_supervised.
 """
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from mclass import models
 from mclass.errors import ModelError, unknown_name
 from mclass.models.base import WaveformModel
 
@@ -71,6 +73,49 @@ def freeze(model: WaveformModel, until: str = ALL_BUT_HEAD) -> WaveformModel:
         parameter.requires_grad = False
     model.frozen = tuple(names)
     return model.train(model.training)
+
+
+def with_new_head(model: WaveformModel, num_tags: int) -> WaveformModel:
+    """A copy of a model whose last layer is new, for another list of tags.
+
+    Parameters
+    ----------
+    model : WaveformModel
+        Made by `mclass.models.create`, `load` or `mclass.pretrained.load`; stays as it is.
+    num_tags : int
+
+    Returns
+    -------
+    WaveformModel
+        With the same weights but for those of ``head``, which are fresh (seed them with ``torch.manual_seed``);
+        nothing is frozen.
+
+    Raises
+    ------
+    ModelError
+        If the model was not made by `mclass.models.create`, so that nobody knows how to make another.
+
+    Examples
+    --------
+    >>> from mclass import models
+    >>> tagger = models.create("short_chunk_cnn", num_tags=50)
+    >>> genres = freeze(with_new_head(tagger, num_tags=10))
+    >>> genres.num_tags, sum(p.requires_grad for p in genres.parameters())
+    (10, 2)
+    """
+    architecture = getattr(model, "architecture", None)
+    if architecture is None:
+        raise ModelError(
+            f"{type(model).__name__} was not made by mclass.models.create, so its last layer cannot be made anew "
+            "here; give your class another head yourself"
+        )
+    copy = models.create(architecture, num_tags=num_tags, **model.options)
+    rest = {name: value for name, value in model.state_dict().items() if not name.startswith("head.")}
+    missing, unknown = copy.load_state_dict(rest, strict=False)
+    if unknown or any(not name.startswith("head.") for name in missing):
+        raise ModelError(f"the model's layers are not those of {architecture!r} with options {model.options}")
+    copy.num_samples = model.num_samples
+    return copy
 
 
 def unfreeze(model: WaveformModel) -> WaveformModel:

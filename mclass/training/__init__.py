@@ -10,6 +10,7 @@ Taught in: 04_supervised.
 from mclass.memory import keep_freed_memory
 from mclass.training.fit import Run, fit
 from mclass.training.optimizers import OPTIMIZERS, SCHEDULES, Schedule, create_optimizer, layerwise
+from mclass.training.regression import Regression
 from mclass.training.semi_supervised import (
     Consistency,
     Distillation,
@@ -29,6 +30,7 @@ __all__ = [
     "EntropyMinimisation",
     "MeanTeacher",
     "NoisyStudent",
+    "Regression",
     "Run",
     "Schedule",
     "SemiSupervised",
