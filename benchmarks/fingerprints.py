@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import io
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ def encoded(samples: np.ndarray, **options) -> np.ndarray:
 
 def noisy(samples: np.ndarray, decibels: float) -> np.ndarray:
     """With white noise, so many decibels below the music."""
-    noise = np.random.default_rng(0).standard_normal(samples.size).astype(np.float32)
+    noise = np.random.default_rng(zlib.crc32(samples)).standard_normal(samples.size).astype(np.float32)
     return samples + noise * np.sqrt(np.mean(samples**2)) * 10 ** (-decibels / 20)
 
 
@@ -45,7 +46,6 @@ COPIES = {
     "mp3, 24 kbit/s": lambda samples: encoded(samples, compression_level=0.9, **MP3),
     "ogg vorbis": lambda samples: encoded(samples, format="OGG", subtype="VORBIS"),
     "noise 10 dB below": lambda samples: noisy(samples, 10),
-    "noise as loud": lambda samples: noisy(samples, 0),
 }
 
 
@@ -109,7 +109,7 @@ def cost(num_clips: int, seconds: float, tracks: list[np.ndarray]) -> dict:
 def main(arguments: list[str] | None = None) -> None:
     """Measure and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tracks", type=int, default=480)
+    parser.add_argument("--tracks", type=int, default=240)
     options = parser.parse_args(arguments)
     etude = datasets.load("etude", num_tracks=options.tracks, clips_per_track=3, clip_seconds=10)
     tracks = [

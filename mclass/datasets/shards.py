@@ -158,8 +158,9 @@ def _matching(pattern: str, root: str, known: dict[str, dict]) -> list[str]:
     for one in expand_braces(name):
         found = [other for other in known if fnmatch.fnmatchcase(other, one)]
         if not found:
+            near = {other: known[other] for other in known if other.split("-")[0] == one.split("-")[0]}
             raise DatasetError(
-                f"{folder or '.'}/{one}: the index does not know this shard. It knows {_listed(known)}."
+                f"{folder or '.'}/{one}: the index does not know this shard. It knows {_listed(near or known)}."
             )
         names += sorted(found)
     return names

@@ -85,10 +85,10 @@ class Keeper(lightning.Callback):
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for leftover in self.folder.glob(".*.tmp"):  # of a kill in the middle of writing
-                leftover.unlink()
+                leftover.unlink(missing_ok=True)  # each process of a run looks
             with open(self.folder / ".write_test.tmp", "wb"):
                 pass
-            (self.folder / ".write_test.tmp").unlink()
+            (self.folder / ".write_test.tmp").unlink(missing_ok=True)
         except OSError as error:
             raise ModelError(f"the folder {self.folder} cannot be used: {error.strerror or error}") from None
         if not last.exists():

@@ -19,6 +19,7 @@ _WARNINGS = (
     r".*GPU available but not used",
     r".*in eval mode at the start of training",  # frozen parts are meant to be
     r".*LeafSpec.* is deprecated",
+    r"It is recommended to use `self.log\(.*sync_dist=True",  # scores are of all processes already
     r".*`IterableDataset` has `__len__` defined",  # that of ShardStream counts what each worker gives
 )
 
