@@ -1,4 +1,4 @@
-"""``mclass train``: a model from a folder of recordings.
+"""``mclass train``: a model from a folder of recordings, or whatever a recipe says.
 
 Taught in: 04_supervised.
 """
@@ -32,6 +32,8 @@ examples:
   data too large for this disk, or for one process, as shards (mclass data shard):
     mclass train --shards 'shards/train-{0000..0127}.tar' --workers 4
     torchrun --nproc-per-node 2 -m mclass train --shards shards --out runs/shards
+  a run that is written down (see the folder configs):
+    mclass train configs/04_supervised.yaml --profile smoke --set fit.epochs=2 --out runs/supervised
   use it:
     mclass tag song.mp3 other.wav --model runs/nsynth --top 3
 """
@@ -44,6 +46,21 @@ def add(commands: Any) -> None:
         help="train a model, score it on the test split, keep both in a folder",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    train.add_argument(
+        "recipe",
+        nargs="?",
+        metavar="FILE.yaml",
+        help="a run that is written down; most options below are then in it",
+    )
+    train.add_argument("--profile", help="of a recipe: smoke, cpu or gpu (by MCLASS_PROFILE or by hardware)")
+    train.add_argument(
+        "--set",
+        dest="changes",
+        action="append",
+        default=[],
+        metavar="SECTION.OPTION=VALUE",
+        help="change a recipe, such as fit.epochs=3; may be given several times",
     )
     train.add_argument(
         "--dataset",
@@ -93,12 +110,15 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train, score, report."""
     began = time.monotonic()
+    if options.recipe is None and (options.profile or options.changes):
+        raise ValueError("--profile and --set are for a recipe: mclass train FILE.yaml")
     source = Path(options.root or options.dataset).name or "music"
-    folder = Path(options.out or f"runs/{source}-{options.model}-{options.seed}")
+    name = Path(options.recipe).stem if options.recipe else f"{source}-{options.model}-{options.seed}"
+    folder = Path(options.out or f"runs/{name}")
     if _is_first():
         _claim(folder, options.resume)
     try:
-        _train_in(folder, options, began)
+        (_follow_recipe if options.recipe else _train_in)(folder, options, began)
     except BaseException:
         if _is_first() and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()  # nothing was learned yet: leave nothing behind
@@ -188,6 +208,35 @@ def _train_in(folder: Path, options: argparse.Namespace, began: float) -> None:
     }
     _write(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     print(f"best epoch {report['best_epoch']} of {report['epochs']}, {report['seconds']:.0f} s; see {folder}")
+
+
+def _follow_recipe(folder: Path, options: argparse.Namespace, began: float) -> None:
+    from mclass import recipes
+
+    recipe = recipes.read(options.recipe, options.profile, options.changes)
+    prepared = recipes.prepare(recipe)
+    if _is_first():
+        sizes = f"{len(prepared.train)} clips to train on, {len(prepared.valid)} to validate"
+        print(f"{type(prepared.task).__name__}: {sizes} -> {folder}")
+    run = prepared.run(folder, resume=options.resume, **_processes())
+    if not _is_first():
+        return
+    best = run.history.iloc[run.best_epoch].to_dict()
+    report = {
+        "recipe": recipe,
+        "best_epoch": run.best_epoch + 1,
+        "epochs": len(run.history),
+        "best": best,
+        "versions": _versions(),
+        "seconds": round(time.monotonic() - began, 1),
+        "peak_memory_mb": _peak_memory(),
+    }
+    if prepared.test is not None and hasattr(prepared.task, "multilabel"):
+        report |= _evaluate(folder, prepared.task.judged, prepared.test)
+    _write(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    done = f"best epoch {report['best_epoch']} of {report['epochs']}"
+    score = f"{prepared.task.monitor} {best[prepared.task.monitor]:.3f}"
+    print(f"{done} ({score}), {report['seconds']:.0f} s; see {folder}")
 
 
 def _splits(options: argparse.Namespace, sample_rate: int) -> tuple[Any, Any]:

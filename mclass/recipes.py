@@ -1,0 +1,293 @@
+"""Training runs written down: a YAML file says which data, which model, which paradigm, and how long.
+
+A file names things as the package does, and passes options on::
+
+    data: {name: etude}                      # mclass.datasets.load(...)
+    split: {by: artist}                      # .splits(...)
+    model: {name: cnn_2d}                    # mclass.models.create(...)
+    task:                                    # a class of mclass.training
+      name: Tagging
+      learning_rate: 0.001
+      augment: [{name: gtzan_supervised}, {name: SpecAugment}]
+    fit: {epochs: 5, batch_size: 16}         # mclass.training.fit(...)
+    profiles:                                # what is different in a profile
+      smoke: {data: {num_tracks: 48}, fit: {epochs: 1}}
+
+``mclass train FILE`` runs it. Nothing in a file is code: names are looked up in the package, and unknown ones are
+refused.
+
+Taught in: 04_supervised.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from mclass import augmentations, datasets, losses, models, pretrained, training
+from mclass.datasets import MusicDataset, pretexts
+from mclass.datasets.budgets import label_budget
+from mclass.errors import DatasetError, unknown_name
+from mclass.models import WaveformModel
+from mclass.profile import PROFILES, profile
+from mclass.training import Run, Task
+
+SECTIONS = ("data", "split", "labels", "pretext", "unlabelled", "model", "task", "fit", "seed", "profiles")
+PRETEXTS = {"by_artist": pretexts.by_artist}
+
+
+@dataclass
+class Prepared:
+    """What a recipe asks for, made: ``training.fit(task, train, valid, **fit)`` runs it.
+
+    Attributes
+    ----------
+    task : Task
+    train, valid : MusicDataset
+    test : MusicDataset or None
+        None for pretexts, which have nothing to be tested on.
+    fit : dict
+    """
+
+    task: Task
+    train: MusicDataset
+    valid: MusicDataset
+    test: MusicDataset | None
+    fit: dict[str, Any]
+
+    def run(self, folder: str | os.PathLike, **options) -> Run:
+        """Train, in a folder; `options` go to `mclass.training.fit`."""
+        return training.fit(self.task, self.train, self.valid, folder=folder, **self.fit, **options)
+
+
+def read(
+    path: str | os.PathLike, profile_name: str | None = None, changes: Iterable[str] = ()
+) -> dict[str, dict[str, Any]]:
+    """Read a recipe as it is for a profile.
+
+    Parameters
+    ----------
+    path : path
+    profile_name : {"smoke", "cpu", "gpu"}, optional
+        The one in force if not given.
+    changes : iterable of str
+        ``"section.option=value"``, the value as YAML; they win over the file.
+
+    Returns
+    -------
+    dict
+        Sections, without ``profiles``.
+
+    Raises
+    ------
+    ValueError
+        If the file is not such YAML, or names an unknown section or profile; the message guesses.
+    FileNotFoundError
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "small.yaml"
+    >>> text = "data: {name: etude}\\nmodel: {name: cnn_1d}\\ntask: {name: Tagging}\\nfit: {epochs: 9}\\n"
+    >>> _ = path.write_text(text + "profiles: {smoke: {fit: {epochs: 1}}}")
+    >>> read(path, "smoke", ["model.name=cnn_2d"])["fit"], read(path, "cpu")["fit"]
+    ({'epochs': 1}, {'epochs': 9})
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file (the current folder is {Path.cwd()})")
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    recipe = _sections(given, SECTIONS, str(path))
+    every = _sections(recipe.pop("profiles", {}), PROFILES, f"{path}: profiles")
+    chosen = profile_name or profile()
+    if chosen not in PROFILES:
+        raise ValueError(unknown_name("profile", chosen, PROFILES))
+    changed = [every.get(chosen, {}), *(_parsed(change) for change in changes)]
+    for one in changed:
+        for section, value in _sections(one, SECTIONS[:-1], str(path)).items():
+            both = isinstance(recipe.get(section), dict) and isinstance(value, dict)
+            recipe[section] = {**recipe[section], **value} if both else value
+    for section in ("data", "model", "task", "fit"):
+        if section not in recipe:
+            raise ValueError(f"{path} has no section {section!r}; needed are data, model, task and fit")
+    for section, value in recipe.items():
+        if section != "seed" and not isinstance(value, dict):
+            raise ValueError(f"{path}: {section} must hold options, such as {{name: …}}, got {value!r}")
+    return recipe
+
+
+def prepare(recipe: Mapping[str, Any]) -> Prepared:
+    """Make everything that a recipe (from `read`) names.
+
+    Raises
+    ------
+    ValueError
+        If a name or an option is unknown; the message says in which section, and guesses.
+    """
+    recipe = {section: dict(value) if isinstance(value, dict) else value for section, value in recipe.items()}
+    seed = recipe.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be a whole number, 0 or more, got {seed!r}")
+    torch.manual_seed(seed)
+    dataset = _called("data", datasets.load, recipe["data"])
+    train, valid, test = _called(
+        "split", dataset.splits, {"seed": seed, **recipe.get("split", {})}, optional=["seed"]
+    )
+    unlabelled = None
+    if "labels" in recipe:
+        train, unlabelled = _called("labels", label_budget, {"seed": seed, **recipe["labels"]}, first=[train])
+    if "unlabelled" in recipe:
+        unlabelled = _called("unlabelled", dataset.unlabelled, recipe["unlabelled"])
+    if "pretext" in recipe:
+        name = recipe["pretext"].pop("name", None)
+        if name not in PRETEXTS:
+            raise ValueError(unknown_name("pretext", name, PRETEXTS))
+        other = _called("pretext", PRETEXTS[name], recipe["pretext"], first=[train])
+        train, valid = pretexts.split_tracks(other, seed=seed)
+        test = None
+    model = _model(recipe["model"], train)
+    task = _task(recipe["task"], model, train, unlabelled)
+    return Prepared(task, train, valid, test, {"seed": seed, **recipe["fit"]})
+
+
+def _model(options: dict, train: MusicDataset) -> WaveformModel:
+    """A new model, one from a file, or published weights; with as many outputs as there are tags."""
+    until = options.pop("freeze", None)
+    sources = [key for key in ("name", "load", "pretrained") if key in options]
+    if len(sources) != 1:
+        raise ValueError(f"model: give one of name (new weights), load (a file) and pretrained, got {sources}")
+    if sources == ["name"]:
+        name = options.pop("name")
+        model = models.create(name, num_tags=len(train.tags), **options)
+    else:
+        loaded = models.load if sources == ["load"] else pretrained.load
+        model = loaded(options.pop(sources[0]))
+        if options:
+            raise ValueError(f"model: {unknown_name('option', next(iter(options)), ['freeze'])}")
+        if list(model.tags or ()) != list(train.tags):
+            model = models.with_new_head(model, len(train.tags))
+    return models.freeze(model, until) if until else model
+
+
+def _task(options: dict, model: WaveformModel, train: MusicDataset, unlabelled: MusicDataset | None) -> Task:
+    tasks = {
+        name: each for name, each in vars(training).items() if inspect.isclass(each) and issubclass(each, Task)
+    }
+    name = options.pop("name", None)
+    if name not in tasks:
+        raise ValueError(unknown_name("task", name, [each for each in tasks if each != "Task"]))
+    cls = tasks[name]
+    allowed = _parameters(cls)
+    if "multilabel" in allowed and issubclass(cls, training.Tagging) and cls is not training.Regression:
+        options.setdefault("multilabel", train.multilabel)
+    for key in ("augment", "criterion", "loss"):
+        if key in options:
+            module = augmentations if key == "augment" else losses
+            made = [_made(key, one, module, model.sample_rate) for one in _listed(options[key])]
+            options[key] = made if key == "augment" and len(made) != 1 else made[0]
+    if "teacher" in options:
+        teacher = options["teacher"]
+        if not isinstance(teacher, str):
+            raise ValueError(
+                f"task: teacher is the path of a model, such as runs/teacher/model.pt, got {teacher!r}"
+            )
+        options["teacher"] = models.load(teacher)
+    if "unlabelled" in allowed:
+        if unlabelled is None:
+            raise DatasetError(
+                f"task {name} learns from unlabelled clips, too: add a section unlabelled: {{num_tracks: …}}, or "
+                "labels: {share: …}, whose rest is used"
+            )
+        options["unlabelled"] = unlabelled
+    _check_options("task", options, allowed)
+    return cls(model, **options)
+
+
+def _made(section: str, given: Any, module: Any, sample_rate: int) -> Any:
+    """Something of a module by its name, such as ``{name: FocalLoss, gamma: 2}``."""
+    options = {"name": given} if isinstance(given, str) else dict(given)
+    name = options.pop("name", None)
+    if name not in module.__all__ or not callable(getattr(module, name)):
+        raise ValueError(unknown_name(section, name, module.__all__))
+    make = getattr(module, name)
+    if "sample_rate" in inspect.signature(make).parameters:
+        options.setdefault("sample_rate", sample_rate)
+    return _called(section, make, options)
+
+
+def _called(section: str, function: Any, options: dict, first: Iterable = (), optional: Iterable[str] = ()) -> Any:
+    """Call with options from a file; say which are unknown."""
+    allowed = _parameters(function)
+    options = {key: value for key, value in options.items() if key in allowed or key not in optional}
+    if "**" not in allowed:
+        _check_options(section, options, allowed)
+    try:
+        return function(*first, **options)
+    except TypeError as error:  # a required one is missing
+        raise ValueError(f"{section}: {error}") from None
+
+
+def _check_options(section: str, options: Mapping, allowed: Mapping) -> None:
+    for key in options:
+        if key not in allowed:
+            raise ValueError(
+                f"{section}: {unknown_name('option', key, [name for name in allowed if name != '**'])}"
+            )
+
+
+def _parameters(function: Any) -> dict[str, inspect.Parameter]:
+    """Names of what a function or class takes; of a class also what it hands on to the class above it."""
+    found: dict[str, inspect.Parameter] = {}
+    for one in function.__mro__ if inspect.isclass(function) else [function]:
+        if "__init__" not in vars(one) and inspect.isclass(one):
+            continue
+        open_ended = False
+        for name, parameter in inspect.signature(one).parameters.items():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                open_ended = True
+            elif name != "self":
+                found.setdefault(name, parameter)
+        if not (open_ended and inspect.isclass(one)):
+            return found | ({"**": None} if open_ended else {})
+    return found
+
+
+def _sections(given: Any, allowed: Iterable[str], where: str) -> dict:
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise ValueError(f"{where} must hold sections, such as data: {{name: etude}}, got {given!r}")
+    for key in given:
+        if key not in allowed:
+            raise ValueError(f"{where}: {unknown_name('section', key, allowed)}")
+    return dict(given)
+
+
+def _parsed(change: str) -> dict:
+    """``fit.epochs=3`` as ``{"fit": {"epochs": 3}}``."""
+    key, equals, text = change.partition("=")
+    section, dot, option = key.partition(".")
+    if not equals or (not dot and section != "seed"):
+        raise ValueError(f"a change is section.option=value, such as fit.epochs=3, got {change!r}")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    return {section: {option: value}} if dot else {section: value}
+
+
+def _listed(value: Any) -> list:
+    return value if isinstance(value, list) else [value]
+
+
+__all__ = ["Prepared", "prepare", "read"]

@@ -1,0 +1,164 @@
+"""Runs written down as YAML: they do what the same calls do, and say what is wrong with them."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from mclass import augmentations, datasets, losses, models, recipes, training
+from mclass.cli import main
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+TINY = {"name": "etude", "num_tracks": 12, "clips_per_track": 2, "clip_seconds": 4}
+SMALL = {
+    "data": TINY,
+    "model": {"name": "cnn_1d", "channels": 4},
+    "task": {"name": "Tagging", "learning_rate": 0.01},
+    "fit": {"epochs": 1, "batch_size": 8, "progress": False},
+    "seed": 3,
+}
+pytestmark = pytest.mark.filterwarnings("ignore::mclass.metrics.UndefinedTagsWarning")
+
+
+def written(tmp_path, **changes):
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(SMALL | changes))
+    return path
+
+
+def test_a_recipe_is_the_same_calls(tmp_path):
+    task = {
+        "name": "Tagging",
+        "optimizer": "nadam",
+        "augment": ["gtzan_supervised", {"name": "SpecAugment", "max_freq": 5}],
+        "criterion": {"name": "FocalLoss", "gamma": 1.0},
+    }
+    prepared = recipes.prepare(recipes.read(written(tmp_path, task=task), "cpu"))
+    run = prepared.run(tmp_path / "run")
+    dataset = datasets.load(**TINY)
+    torch.manual_seed(3)
+    train, valid, test = dataset.splits(seed=3)
+    model = models.create("cnn_1d", num_tags=50, channels=4)
+    augment = [augmentations.gtzan_supervised(16000), augmentations.SpecAugment(max_freq=5)]
+    by_hand = training.Tagging(model, optimizer="nadam", augment=augment, criterion=losses.FocalLoss(1.0))
+    expected = training.fit(by_hand, train, valid, epochs=1, batch_size=8, seed=3, progress=False)
+    pd.testing.assert_frame_equal(run.history, expected.history, check_exact=True)
+    assert prepared.test.indices.tolist() == test.indices.tolist()
+
+
+def test_profiles_and_changes_win(tmp_path):
+    path = written(tmp_path, profiles={"smoke": {"fit": {"epochs": 7}, "model": {"name": "cnn_2d"}}})
+    assert recipes.read(path, "cpu")["fit"]["epochs"] == 1
+    smoke = recipes.read(path, "smoke", ["fit.epochs=9", "seed=5", "task.optimizer=sgd"])
+    assert smoke["fit"] == SMALL["fit"] | {"epochs": 9}
+    assert smoke["model"] == {"name": "cnn_2d", "channels": 4}
+    assert smoke["task"]["optimizer"] == "sgd"
+    assert smoke["seed"] == 5
+
+
+@pytest.fixture(scope="module")
+def etude():
+    return datasets.load("etude", num_tracks=24, clips_per_track=2, clip_seconds=4)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("name", ["smoke", "cpu", "gpu"])
+def test_every_recipe_of_the_course_can_be_prepared(path, name, etude, monkeypatch):
+    monkeypatch.setattr(datasets, "load", lambda **options: etude)
+    prepared = recipes.prepare(recipes.read(path, name))
+    prepared.task.check_data(prepared.train, prepared.valid)
+
+
+def test_pretext_then_new_head(tmp_path):
+    pretext = {"pretext": {"name": "by_artist"}, "data": TINY | {"num_tracks": 24}}
+    first = recipes.prepare(recipes.read(written(tmp_path, **pretext), "cpu"))
+    first.run(tmp_path / "pretext")
+    assert first.test is None
+    model = {"load": str(tmp_path / "pretext" / "model.pt"), "freeze": "everything but head"}
+    second = recipes.prepare(recipes.read(written(tmp_path, model=model), "cpu"))
+    weights, old = second.task.model.state_dict(), first.task.model.state_dict()
+    assert all(torch.equal(weights[key], old[key]) for key in old if not key.startswith("head."))
+    assert second.task.model.num_tags == 50
+    assert [key for key, p in second.task.model.named_parameters() if p.requires_grad] == [
+        "head.weight",
+        "head.bias",
+    ]
+    semi = written(tmp_path, labels={"share": 0.5}, task={"name": "EntropyMinimisation"})
+    third = recipes.prepare(recipes.read(semi, "cpu"))
+    assert not set(third.train.track_ids) & set(third.task.unlabelled.track_ids)
+    model = {"name": "cnn_1d"}
+    noisy = {"name": "NoisyStudent", "teacher": str(tmp_path / "run" / "model.pt")}
+    with pytest.raises((ValueError, FileNotFoundError), match=r"model\.pt"):
+        recipes.prepare(recipes.read(written(tmp_path, model=model, task=noisy), "cpu"))
+
+
+def test_the_command(tmp_path, capsys):
+    path, out = written(tmp_path), tmp_path / "out"
+    assert main(["train", str(path), "--out", str(out), "--set", "fit.epochs=2"]) == 0
+    assert "best epoch" in capsys.readouterr().out
+    assert {"model.pt", "history.csv", "last.ckpt", "report.json", "test_scores.csv"} <= {
+        one.name for one in out.iterdir()
+    }
+    assert len(pd.read_csv(out / "history.csv")) == 2
+    assert main(["train", str(path), "--out", str(out), "--set", "fit.epochs=3", "--resume"]) == 0
+    assert len(pd.read_csv(out / "history.csv")) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"modle": {}}, "did you mean 'model'"),
+        ({"profiles": {"cpus": {}}}, "did you mean 'cpu'"),
+        ({"data": "etude"}, "must hold options"),
+        ({"data": {"name": "etud"}}, "did you mean 'etude'"),
+        ({"model": {"name": "cnn_2d", "chanels": 3}}, "did you mean"),
+        ({"model": {"name": "cnn_2d", "load": "x"}}, "give one of name"),
+        ({"model": {"name": "cnn_1d", "freeze": "bakend"}}, "bakend"),
+        ({"task": {"name": "Taging"}}, "did you mean 'Tagging'"),
+        ({"task": {"name": "Tagging", "learning_rat": 1}}, "did you mean 'learning_rate'"),
+        ({"task": {"name": "Tagging", "augment": "clmrr"}}, "did you mean 'clmr'"),
+        (
+            {"task": {"name": "Tagging", "augment": {"name": "Gain", "min_bd": 1}}},
+            "augment: unknown option 'min_bd'",
+        ),
+        ({"task": {"name": "Tagging", "criterion": "os"}}, "unknown criterion 'os'"),
+        ({"task": {"name": "Consistency"}}, "learns from unlabelled clips"),
+        ({"split": {"by": "song"}}, "'song'"),
+        ({"split": {"buy": "artist"}}, "did you mean 'by'"),
+        ({"labels": {}}, "labels: .*share"),
+        ({"pretext": {"name": "by_song"}}, "by_artist"),
+        ({"seed": -1}, "seed must be"),
+        ({"seed": True}, "seed must be"),
+        ({"fit": None}, "fit must hold"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        recipes.prepare(recipes.read(written(tmp_path, **changes), "cpu"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "is not YAML"),
+        ("- a", "must hold sections"),
+        ("data: !!python/object/apply:os.system ['touch /tmp/no']", "is not YAML"),
+        ("data: {name: etude}", "no section 'model'"),
+        ("\xff", "must hold sections|is not YAML"),
+    ],
+)
+def test_files_that_are_no_recipes(tmp_path, text, message):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(ValueError, match=message):
+        recipes.read(path, "cpu")
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        recipes.read(tmp_path / "other.yaml")
+
+
+@pytest.mark.parametrize("change", ["fit", "epochs=3", "fit.epochs"])
+def test_changes_that_are_none(tmp_path, change):
+    with pytest.raises(ValueError, match=r"section\.option=value"):
+        recipes.read(written(tmp_path), "cpu", [change])
