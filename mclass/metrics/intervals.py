@@ -2,7 +2,8 @@
 
 A test set is a sample: with other tracks, the score would have been another. The bootstrap (Efron, 1979) imitates
 other test sets by drawing from this one with replacement. What is drawn are *tracks*, with all of their clips:
-clips of one track are nearly copies, and drawing them one by one would pretend to more evidence than there is.
+clips of one track are nearly copies, and drawing them one by one would pretend to more evidence than there is. Where
+artists are known, draw artists: their tracks, too, are more alike than other people's.
 
 Taught in: 03_evaluation.
 """
@@ -94,8 +95,8 @@ def bootstrap(
     *arrays : array, shape (n, ...)
         Mostly labels and scores; rows belong together.
     groups : array, shape (n,)
-        The track of each row (a data set's ``track_ids``); artists, to be stricter. ``np.arange(n)`` if every
-        row is a track.
+        The artist of each row (a data set's ``artist_ids``) or, where that is not known, its track.
+        ``np.arange(n)`` if every row is on its own.
     num_resamples : int
     confidence : float
         Between 0 and 1.
