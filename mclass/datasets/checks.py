@@ -31,7 +31,7 @@ KINDS = {
     "empty": "files of 0 bytes",
     "undecodable": "files that cannot be decoded to their end",
     "mended": "files that are broken in the published copy, and not in this one",
-    "extra": "audio files that the data set does not name",
+    "extra": "audio files that are not used: not named, or without a tag that was asked for",
     "silent": "clips of nothing but zeros",
     "short": "clips less than half as long as most",
     "duplicate": "clips whose decoded samples are equal",
@@ -295,9 +295,10 @@ def _check_copies(
         report.rows.append((kind, severity, names[first], names[second], detail.lstrip("; ")))
 
     for copies in groups.values():
-        for other in copies[1:]:
-            original[other] = copies[0]
-            add("duplicate", copies[0], other, "")
+        original[copies] = copies[0]
+        copies.sort(key=lambda index: (parts[index], index))  # those of a part beside each other
+        for first, second in zip(copies, copies[1:], strict=False):
+            add("duplicate", first, second, "")
     heard = [
         i for i in range(len(found)) if found[i].print is not None and original[i] == i and not found[i].silent
     ]
