@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -297,7 +298,7 @@ def _check_copies(
     for copies in groups.values():
         original[copies] = copies[0]
         copies.sort(key=lambda index: (parts[index], index))  # those of a part beside each other
-        for first, second in zip(copies, copies[1:], strict=False):
+        for first, second in pairwise(copies):
             add("duplicate", first, second, "")
     heard = [
         i for i in range(len(found)) if found[i].print is not None and original[i] == i and not found[i].silent
