@@ -30,7 +30,7 @@ def script(folder, paradigm, devices):
 
 
 @pytest.mark.skipif(not GLOO, reason="this PyTorch has no gloo")
-@pytest.mark.parametrize("paradigm", ["tagging"])
+@pytest.mark.parametrize("paradigm", ["tagging", "contrastive", "moco"])
 def test_two_processes_learn_what_one_learns(tmp_path, paradigm):
     histories, weights = [], []
     for devices in (1, 2):
@@ -41,7 +41,8 @@ def test_two_processes_learn_what_one_learns(tmp_path, paradigm):
         weights.append(torch.load(folder / "last.ckpt", weights_only=True)["task"])
     assert len(histories[0]) == 3
     pd.testing.assert_frame_equal(*histories, rtol=1e-5)
-    assert histories[0].train_loss.is_monotonic_decreasing
+    # Not the training loss: MoCo's queue begins as random directions, which are easy to be told apart from.
+    assert histories[0].valid_loss.iloc[-1] < histories[0].valid_loss.iloc[0]
     for name, value in weights[0].items():
         torch.testing.assert_close(weights[1][name], value, rtol=1e-4, atol=1e-6, msg=name)
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent)]
+sys.path.insert(0, str(Path(__file__).parent))
 
 import torch
 from tones import Tones
@@ -29,6 +29,12 @@ class Plain(models.WaveformModel):
 CHAIN = augmentations.Compose([augmentations.RandomApply(augmentations.Noise(0, 20)), augmentations.Gain()])
 PARADIGMS = {
     "tagging": lambda model: training.Tagging(model, learning_rate=0.01, augment=CHAIN),
+    "contrastive": lambda model: training.Contrastive(
+        model, augment=CHAIN, temperature=0.2, projection_dim=16, learning_rate=0.01
+    ),
+    "moco": lambda model: training.MoCo(
+        model, augment=CHAIN, temperature=0.2, queue_size=16, projection_dim=16, learning_rate=0.01
+    ),
 }
 
 

@@ -28,7 +28,7 @@ from mclass.datasets.workers import data_fingerprint
 from mclass.errors import ModelError, unknown_name
 from mclass.memory import keep_freed_memory
 from mclass.training.callbacks import Bar, Keeper, TensorBoard
-from mclass.training.distributed import SharedEpochs, every, place
+from mclass.training.distributed import every, place
 from mclass.training.quiet import quiet
 from mclass.training.task import Task
 
@@ -197,7 +197,7 @@ def fit(
             accelerator=accelerator,
             devices=devices,
             num_nodes=num_nodes,
-            strategy="ddp" if devices * num_nodes > 1 else "auto",
+            strategy=_strategy(task, devices * num_nodes),
             sync_batchnorm=devices * num_nodes > 1 and torch.cuda.is_available() and accelerator != "cpu",
             precision=PRECISIONS[precision],
             accumulate_grad_batches=accumulate,
@@ -222,6 +222,13 @@ def fit(
         return _finish(task, keeper, folder)
 
 
+def _strategy(task: Task, processes: int) -> str:
+    """Lightning's name of how gradients are shared."""
+    if processes == 1:
+        return "auto"
+    return "ddp_find_unused_parameters_true" if task.unused_parameters else "ddp"
+
+
 def _finish(task: Task, keeper: Keeper, folder: str | os.PathLike | None) -> Run:
     """Give the task the best weights and sum the run up."""
     models.load_weights(task.model, keeper.model_path)
@@ -243,7 +250,7 @@ class _Loaders(lightning.LightningDataModule):
         if isinstance(self.train, Shards):
             return self._stream(rank, processes)
         examples = self.task.training_set(self.train, self.seed, self.pad)
-        sampler = SharedEpochs(len(examples), self.batch_size, self.seed, rank, processes)
+        sampler = self.task.sampler(examples, self.batch_size, self.seed, rank, processes)
         sampler.set_epoch(self.epoch)
         batch_size = self.batch_size // processes
         return DataLoader(

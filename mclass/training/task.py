@@ -13,7 +13,7 @@ from pathlib import Path
 
 import lightning
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 from mclass.datasets import Chunks, MusicDataset, RandomCrops
 from mclass.errors import DatasetError, ModelError
@@ -48,6 +48,9 @@ class Task(lightning.LightningModule):
         The logged score that decides which epoch was the best.
     larger_is_better : bool
         Whether that is the epoch with the highest score, or the lowest.
+    unused_parameters : bool
+        Whether the loss leaves some of the model's parameters alone (its last layer, say): processes that average
+        gradients would otherwise wait for theirs.
 
     Raises
     ------
@@ -59,6 +62,7 @@ class Task(lightning.LightningModule):
 
     monitor: str = "valid_loss"
     larger_is_better: bool = False
+    unused_parameters: bool = False
 
     def __init__(
         self,
@@ -113,6 +117,13 @@ class Task(lightning.LightningModule):
     def training_set(self, train: MusicDataset, seed: int, pad: bool) -> Dataset:
         """The examples of an epoch, found by ``(epoch, index)``; a batch of them goes to `batch_loss`."""
         return RandomCrops(train, self.model.num_samples, seed=seed, pad=pad)
+
+    def sampler(self, examples: Dataset, batch_size: int, seed: int, rank: int, processes: int) -> Sampler:
+        """The order of an epoch's examples: this process's part of each batch, batch after batch.
+
+        It may depend on ``(seed, epoch)`` alone (``set_epoch`` tells the epoch), so that runs can be resumed.
+        """
+        return distributed.SharedEpochs(len(examples), batch_size, seed, rank, processes)
 
     def validation_set(self, valid: MusicDataset, pad: bool) -> Dataset:
         """What `validation_step` gets; the same in every epoch."""
