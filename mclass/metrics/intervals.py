@@ -2,8 +2,8 @@
 
 A test set is a sample: with other tracks, the score would have been another. The bootstrap (Efron, 1979) imitates
 other test sets by drawing from this one with replacement. What is drawn are *tracks*, with all of their clips:
-clips of one track are nearly copies, and drawing them one by one would pretend to more evidence than there is. Where
-artists are known, draw artists: their tracks, too, are more alike than other people's.
+clips of one track are nearly copies, and drawing them one by one would pretend to more evidence than there is.
+Where artists are known, draw artists: their tracks, too, are more alike than other people's.
 
 Taught in: 03_evaluation.
 """
