@@ -10,6 +10,7 @@ Taught in: 04_supervised.
 from mclass.memory import keep_freed_memory
 from mclass.training.contrastive import Contrastive, MoCo
 from mclass.training.fit import Run, fit
+from mclass.training.metric_learning import MetricLearning
 from mclass.training.optimizers import OPTIMIZERS, SCHEDULES, Schedule, create_optimizer, layerwise
 from mclass.training.predictive import CPC
 from mclass.training.probing import Probe, embeddings, probe, probe_embeddings
@@ -37,6 +38,7 @@ __all__ = [
     "Distillation",
     "EntropyMinimisation",
     "MeanTeacher",
+    "MetricLearning",
     "MoCo",
     "NoisyStudent",
     "Probe",
