@@ -27,7 +27,8 @@ FORMATS = {
     "wav": {},
     "flac": {},
     "ogg": {"format": "OGG", "subtype": "VORBIS"},
-    "mp3": {"format": "MP3", "subtype": "MPEG_LAYER_III"},
+    "mp3": {"format": "MP3", "bitrate_mode": "CONSTANT", "compression_level": 0.8},  # as MagnaTagATune and FMA
+    "mp3, variable rate": {"format": "MP3", "bitrate_mode": "VARIABLE", "compression_level": 0.5},
 }
 RECORDED = {"16 kHz mono": (16_000, 1), "44.1 kHz stereo": (44_100, 2)}
 
@@ -38,7 +39,8 @@ def write(folder: Path, tracks: list[np.ndarray], suffix: str, rate: int, channe
     for number, track in enumerate(tracks):
         sound = track if rate == RATE else audio.resample(track, RATE, rate).numpy()
         sound = np.stack([sound * (1 - 0.2 * channel) for channel in range(channels)], axis=1)
-        soundfile.write(folder / f"{'ab'[number % 2]}-{number}.{suffix}", sound, rate, **FORMATS[suffix])
+        path = folder / f"{'ab'[number % 2]}-{number}.{suffix[:4].strip(',')}"
+        soundfile.write(path, sound, rate, **FORMATS[suffix])
     return Folder(folder, labels="(?P<label>[ab])-")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 from mclass.errors import AudioError
 
@@ -44,9 +45,15 @@ def _missing_in_wav(path: Path) -> int:
 
 
 def _tail(path: Path) -> bytes:
+    """The last two pages of an ogg, and perhaps more."""
     with open(path, "rb") as file:
-        file.seek(max(os.path.getsize(path) - 2 * 65_536, 0))  # the longest page of an ogg has 65,307 bytes
-        return file.read()
+        size = file.seek(0, os.SEEK_END)
+        for length in (16_384, 2 * 65_536):  # usually enough; the longest page has 65,307 bytes
+            file.seek(max(size - length, 0))
+            tail = file.read()
+            if tail.count(b"OggS") > 1:
+                break
+        return tail
 
 
 def _has_last_page(path: Path) -> bool:
@@ -108,6 +115,32 @@ def _frame(header: bytes) -> tuple[int, int] | None:
     return length + (header[2] >> 1 & 1), 4 + side_info
 
 
+def _first_frame(file: BinaryIO) -> int:
+    """Where the first frame of an mp3 begins, after its tags; the file then stands there."""
+    start, header = 0, file.read(10)
+    while header[:3] == b"ID3" and len(header) == 10:  # its length is written in four times seven bits
+        start += 10 + sum((byte & 0x7F) << 7 * (3 - i) for i, byte in enumerate(header[6:]))
+        file.seek(start)
+        header = file.read(10)
+    file.seek(start)
+    return start
+
+
+def constant_frame(path: Path) -> int | None:
+    """Bytes of each frame of an mp3 that says its bit rate is constant ("Info" in its first); else None."""
+    with open(path, "rb") as file:
+        start = _first_frame(file)
+        if (first := _frame(file.read(4))) is None:
+            return None
+        file.seek(start + first[1])
+        if file.read(4) != b"Info":
+            return None
+        file.seek(start + first[0])
+        header = file.read(4)
+        second = _frame(header)
+        return None if second is None else second[0] - (header[2] >> 1 & 1)  # without the byte that some have more
+
+
 def mp3_with_length(path: Path, head: bytes) -> bytes | None:
     """The bytes of an mp3 with the frame in front that says how many frames follow; None if it has one already.
 
@@ -117,12 +150,8 @@ def mp3_with_length(path: Path, head: bytes) -> bytes | None:
     if head[:3] != b"ID3" and _frame(head[:4]) is None:
         return None
     with open(path, "rb") as file:
-        start, header = 0, file.read(10)
-        while header[:3] == b"ID3" and len(header) == 10:  # its length is written in four times seven bits
-            start += 10 + sum((byte & 0x7F) << 7 * (3 - i) for i, byte in enumerate(header[6:]))
-            file.seek(start)
-            header = file.read(10)
-        first = _frame(header[:4])
+        start = _first_frame(file)
+        first = _frame(file.read(4))
         if first is None:
             return None
         length, offset = first

@@ -104,7 +104,8 @@ def read_mono(path: str | os.PathLike, file: Sequential, first: int, count: int)
     """`count` samples from `first` at the file's own rate, channels averaged."""
     preroll = 0
     if file.format == "MP3":
-        preroll = min(first, _mp3_preroll(file.samplerate, file.channels))
+        frame = _containers.constant_frame(Path(path).expanduser()) if first else None
+        preroll = min(first, _mp3_preroll(file.samplerate, file.channels, frame))
     elif file.subtype == "VORBIS" and first:
         preroll = first - min(first, max(_containers.vorbis_last_page(Path(path).expanduser()) - 1, 0))
     mono = np.empty(preroll + count, np.float32)
@@ -115,17 +116,18 @@ def read_mono(path: str | os.PathLike, file: Sequential, first: int, count: int)
     return mono[preroll:]
 
 
-def _mp3_preroll(rate: int, channels: int) -> int:
+def _mp3_preroll(rate: int, channels: int, frame: int | None = None) -> int:
     """How many samples before a seek's target must be decoded for the target to come out right.
 
-    A frame may use bits stored up to 511 bytes earlier (255 at rates below 32 kHz), which is many frames where the
-    music is quiet and each frame has the lowest bit rate (ISO/IEC 11172-3 and 13818-3).
+    A frame may use bits stored up to 511 bytes earlier (255 at rates below 32 kHz). If the bit rate varies, that
+    is many frames where the music is quiet and each has the lowest rate (ISO/IEC 11172-3 and 13818-3); if it is
+    constant, `frame` says how many bytes each has.
     """
     if rate >= 32_000:
         store, samples, lowest, side_info = 511, 1152, 32_000, 17 if channels == 1 else 32
     else:
         store, samples, lowest, side_info = 255, 576, 8_000, 9 if channels == 1 else 17
-    own = samples // 8 * lowest // rate - 4 - side_info  # bytes that the shortest frame adds to the store
+    own = (frame or samples // 8 * lowest // rate) - 4 - side_info  # bytes that a frame adds to the store
     return samples * (store // max(own, 1) + 3)  # and the frames that overlap
 
 
@@ -139,7 +141,7 @@ def _decode(path: str | os.PathLike, file: Sequential, first: int, count: int) -
             if not len(block):
                 break
             count -= len(block)
-            yield block @ weights
+            yield block @ weights if file.channels > 1 else block[:, 0]
     if count:
         raise AudioError(
             f"{path}: is truncated or damaged: its header promises {file.frames} samples "
