@@ -1,10 +1,10 @@
-"""Audio players for notebooks and for the book: plain HTML that needs no kernel, no script and no network.
+"""Audio players for notebooks and for the book: plain HTML that needs no kernel and no network.
 
 ``IPython.display.Audio`` stores a clip as WAV (five seconds at 22 kHz are 294 kB of notebook) and gives a
 screen reader nothing to say. These players store MP3 (about 20 kB, and the same bytes each time, so a rebuilt
-page is the same page) and carry a label.
+page is the same page) and carry a label. In `embedding_map` each point of a picture is a clip to be heard.
 
-Taught in: 04_supervised.
+Taught in: 04_supervised, 07_clmr.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from __future__ import annotations
 import base64
 import html
 import io
+import json
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import soundfile
@@ -27,6 +29,19 @@ FORMATS = {
     "wav": ("WAV", "PCM_16", "audio/wav"),
 }
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+# Colours that colour-blind readers tell apart, and as many shapes: SVG paths around (0, 0).
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7f7f7f", "#a6761d")
+SHAPES = (
+    "M-6,0a6,6 0 1,0 12,0a6,6 0 1,0 -12,0Z",  # circle
+    "M-5.5,-5.5H5.5V5.5H-5.5Z",  # square
+    "M0,-7L6.5,5H-6.5Z",  # triangle
+    "M0,-7.5L7.5,0L0,7.5L-7.5,0Z",  # diamond
+    "M-2.5,-7H2.5V-2.5H7V2.5H2.5V7H-2.5V2.5H-7V-2.5H-2.5Z",  # cross
+    "M0,7L6.5,-5H-6.5Z",  # triangle, point down
+    "M-6,-3.5L0,-7L6,-3.5V3.5L0,7L-6,3.5Z",  # hexagon
+    "M-6.5,-6.5L6.5,6.5V-6.5L-6.5,6.5Z",  # bow tie
+)
+_MAP = Path(__file__).with_name("map.html")
 LOUDEST = 0.9  # peak of a normalised clip: below full scale, where MP3 would overshoot
 
 
@@ -161,6 +176,98 @@ def players(
     columns = "repeat(auto-fill,minmax(min(16em,100%),1fr))"
     grid = f'<div style="display:grid;grid-template-columns:{columns};gap:.2em 1.2em">{"".join(shown)}</div>'
     return Player(grid)
+
+
+def embedding_map(
+    points,
+    clips: Iterable[tuple[str, object]],
+    sample_rate: int,
+    groups: Sequence[str] | None = None,
+    label: str = "Click a point to hear the clip",
+    format: str = "mp3",
+    normalize: bool = True,
+) -> Player:
+    """A picture of embeddings in which each point is a clip: click it, or walk with the arrow keys, and hear it.
+
+    Parameters
+    ----------
+    points : array, shape (n, 2)
+        Where the clips are; what t-SNE or PCA made of their embeddings, say.
+    clips : iterable of (label, waveform)
+        As for `players`. Each second adds about 4 kB to the page.
+    sample_rate : int
+        In Hz.
+    groups : sequence of str, optional
+        What each point is coloured by: at most 8 different names.
+    label : str
+        Heading, and name of the map for screen readers. All texts are escaped.
+    format, normalize
+        As for `player`.
+
+    Raises
+    ------
+    ValueError
+        If `points` are not ``(n, 2)`` finite numbers, one per clip, or there are too many groups.
+    AudioError
+        As in `players`.
+
+    Examples
+    --------
+    >>> tone = 0.1 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)
+    >>> page = embedding_map([[0, 0], [1, 2]], [("quiet", 0.1 * tone), ("loud", tone)], 16_000, ["a", "b"])
+    >>> page._repr_html_().count('class="clip"')
+    2
+    """
+    clips = list(clips)
+    points = np.asarray(points, dtype=np.float64)
+    if points.shape != (len(clips), 2) or not np.isfinite(points).all():
+        raise ValueError(
+            f"points must be finite numbers of shape ({len(clips)}, 2), one row per clip, got {points.shape}"
+        )
+    if not clips:
+        raise AudioError("there are no clips to play; give a list of (label, waveform) pairs")
+    groups = [""] * len(clips) if groups is None else [str(group) for group in groups]
+    names = list(dict.fromkeys(groups))
+    if len(groups) != len(clips) or len(names) > len(COLOURS):
+        raise ValueError(
+            f"groups are at most {len(COLOURS)} names, one per clip: got {len(groups)} for {len(clips)} clips, "
+            f"{len(names)} of them different"
+        )
+    span = np.where(np.ptp(points, axis=0) > 0, np.ptp(points, axis=0), 1.0)
+    places = 20 + (points - points.min(axis=0)) / span * (600, 380)
+    places[:, 1] = 420 - places[:, 1]  # up is more
+    drawn, data = [], []
+    for (name, waveform), (x, y), group in zip(clips, places, groups, strict=True):
+        try:
+            source = base64.b64encode(encode(waveform, sample_rate, format, normalize)).decode()
+        except AudioError as error:
+            raise AudioError(f"clip {len(data)} ({name!r}): {error}") from None
+        told = f"{group}: {name}" if group else str(name)
+        shape = _shape(names.index(group), f'transform="translate({x:.1f},{y:.1f})" class="clip" role="button"')
+        drawn.append(shape.replace("/>", f' tabindex="-1" aria-label="{html.escape(told)}"/>'))
+        source = f"data:{FORMATS[format][2]};base64,{source}"
+        data.append({"name": told, "x": round(x, 1), "y": round(y, 1), "source": source})
+    entries = "".join(
+        f'<li><svg viewBox="-8 -8 16 16" aria-hidden="true">{_shape(i)}</svg>{html.escape(name)}</li>'
+        for i, name in enumerate(names)
+    )
+    values = {
+        "label": html.escape(label),
+        "count": str(len(clips)),
+        "points": "".join(drawn),
+        "legend": f"<ul>{entries}</ul>" if any(names) else "",
+        "first": html.escape(data[0]["name"]),
+        "source": data[0]["source"],
+        "data": json.dumps(data).replace("<", "\\u003c"),
+    }
+    page = _MAP.read_text(encoding="utf-8")
+    head, *parts = page.split("{{")  # once through, so that a text cannot stand for another value
+    filled = [values[name] + rest for name, _, rest in (part.partition("}}") for part in parts)]
+    return Player(head + "".join(filled))
+
+
+def _shape(group: int, attributes: str = "") -> str:
+    return f'<path d="{SHAPES[group]}" fill="{COLOURS[group]}" {attributes}/>'
 
 
 def _check_rate(sample_rate: int, format: str) -> int:

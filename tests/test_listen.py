@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import io
+import json
+import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,3 +136,82 @@ def test_a_bad_clip_among_several_is_named():
         listen.players([("good", tone(1)), ("broken", [])], RATE)
     with pytest.raises(AudioError, match="no clips"):
         listen.players([], RATE)
+
+
+# The map
+
+
+def page(**options):
+    """A map of four clips."""
+    tone = 0.1 * np.sin(2 * np.pi * 440 * np.arange(8000) / 8000)
+    clips = [("a", tone), ("b <i>", tone), ("c", 0.5 * tone), ("d", tone)]
+    given = {"points": [[0, 0], [2, 0], [0, 4], [2, 4]], "groups": ["one", "one", "two", "</script>"]} | options
+    return listen.embedding_map(given.pop("points"), clips, 8000, **given)._repr_html_()
+
+
+def test_each_point_of_a_map_is_a_clip_in_its_place():
+    soup = BeautifulSoup(page(), "html.parser")
+    points = soup.select(".clip")
+    places = [re.search(r"translate\(([\d.]+),([\d.]+)\)", point["transform"]).groups() for point in points]
+    assert [tuple(map(float, place)) for place in places] == [(20, 400), (620, 400), (20, 20), (620, 20)]
+    assert [point["aria-label"] for point in points] == ["one: a", "one: b <i>", "two: c", "</script>: d"]
+    assert len({point["fill"] for point in points}) == len({point["d"] for point in points}) == 3
+    assert [item.get_text() for item in soup.select("li")] == ["one", "two", "</script>"]
+    clips = json.loads(soup.find("script", type="application/json").string)
+    for clip in clips:
+        data = base64.b64decode(clip["source"].partition(",")[2])
+        assert soundfile.info(io.BytesIO(data)).duration == pytest.approx(1.0, abs=0.1)
+    assert soup.audio["src"] == clips[0]["source"]
+    assert "<li>" not in page(groups=None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"points": [[0, 0]]}, r"shape \(4, 2\), one row per clip, got \(1, 2\)"),
+        ({"points": [[0, 0], [1, 1], [2, 2], [3, float("nan")]]}, "finite"),
+        ({"groups": ["x"]}, "got 1 for 4 clips"),
+    ],
+)
+def test_maps_that_make_no_sense(options, message):
+    with pytest.raises(ValueError, match=message):
+        page(**options)
+
+
+def test_a_map_names_a_clip_that_cannot_be_played():
+    with pytest.raises(AudioError, match=r"clip 1 \(.silent.\)"):
+        listen.embedding_map([[0, 0], [1, 1]], [("fine", np.zeros(8000)), ("silent", [])], 8000)
+    with pytest.raises(ValueError, match="at most 8"):
+        listen.embedding_map(np.zeros((9, 2)), [("x", np.zeros(8000))] * 9, 8000, [str(i) for i in range(9)])
+
+
+def test_a_map_plays_what_is_clicked_or_walked_to(tmp_path):
+    pytest.importorskip("playwright")
+    from playwright.sync_api import sync_playwright
+
+    path = Path(__file__).resolve().parents[1] / "book" / "check.py"
+    spec = importlib.util.spec_from_file_location("book_check", path)
+    check = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(check)
+    found = check.find_browser()
+    if not found:
+        pytest.skip("no Chromium or Chrome installed")
+    (tmp_path / "map.html").write_text(f"<!doctype html><meta charset=utf-8><body>{page()}{page()}")
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=found, args=check.ARGUMENTS, headless=True)
+        tab = browser.new_page()
+        errors = []
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.goto((tmp_path / "map.html").as_uri())
+        first, second = tab.locator(".mclass-map").all()
+        first.locator(".clip").nth(2).click()
+        assert first.locator(".now").text_content() == "two: c"
+        assert second.locator(".now").text_content() == "one: a"  # maps do not disturb each other
+        first.locator(".clip").nth(2).press("ArrowRight")
+        assert first.locator(".now").text_content() == "</script>: d"
+        tab.keyboard.press("ArrowDown")
+        assert first.locator(".now").text_content() == "one: b <i>"
+        assert first.locator(".chosen").count() == 1
+        tab.wait_for_function("document.querySelector('.mclass-map audio').duration > 0.9")
+        browser.close()
+    assert not errors
