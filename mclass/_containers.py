@@ -126,41 +126,38 @@ def _first_frame(file: BinaryIO) -> int:
     return start
 
 
-def constant_frame(path: Path) -> int | None:
-    """Bytes of each frame of an mp3 that says its bit rate is constant ("Info" in its first); else None."""
-    with open(path, "rb") as file:
-        start = _first_frame(file)
-        if (first := _frame(file.read(4))) is None:
-            return None
-        file.seek(start + first[1])
-        if file.read(4) != b"Info":
-            return None
-        file.seek(start + first[0])
-        header = file.read(4)
-        second = _frame(header)
-        return None if second is None else second[0] - (header[2] >> 1 & 1)  # without the byte that some have more
+def read_mp3(path: Path, head: bytes) -> tuple[bytes | None, int | None]:
+    """What must be known of an mp3 before it is opened.
 
-
-def mp3_with_length(path: Path, head: bytes) -> bytes | None:
-    """The bytes of an mp3 with the frame in front that says how many frames follow; None if it has one already.
-
-    Without that frame (Xing's) a decoder guesses the length from the first bit rate: libsndfile returned a third
-    of a variable-rate file, and called that complete.
+    Returns
+    -------
+    counted : bytes, optional
+        The file with a frame in front that says how many frames follow, if it lacks one (Xing's). Without it a
+        decoder guesses the length from the first bit rate: libsndfile returned a third of a variable-rate file,
+        and called that complete.
+    frame : int, optional
+        Bytes of each frame if the file says ("Info") that its bit rate is constant.
     """
     if head[:3] != b"ID3" and _frame(head[:4]) is None:
-        return None
+        return None, None
     with open(path, "rb") as file:
         start = _first_frame(file)
         first = _frame(file.read(4))
         if first is None:
-            return None
+            return None, None
         length, offset = first
         file.seek(start + offset)
-        if file.read(4) in (b"Xing", b"Info"):
-            return None
+        if (kind := file.read(4)) == b"Info":
+            file.seek(start + length)
+            header = file.read(4)
+            second = _frame(header)
+            # Without the byte that some frames have more.
+            return None, None if second is None else second[0] - (header[2] >> 1 & 1)
+        if kind == b"Xing":
+            return None, None
         file.seek(start + 36)
         if file.read(4) == b"VBRI":
-            return None
+            return None, None
         file.seek(start)
         data = file.read()
     count = position = 0
@@ -170,4 +167,4 @@ def mp3_with_length(path: Path, head: bytes) -> bytes | None:
     tag[:4] = data[:4]
     tag[1] |= 1  # no checksum
     tag[offset : offset + 12] = b"Xing" + struct.pack(">II", 1, count)
-    return b"".join((tag, memoryview(data)[:position]))  # an hour may be 150 MB: one copy, not two
+    return b"".join((tag, memoryview(data)[:position])), None  # an hour may be 150 MB: one copy, not two

@@ -33,6 +33,8 @@ class Sequential(soundfile.SoundFile):
     had stored, and spoils the next samples. It leaves files alone that say they cannot seek; `seek` still works.
     """
 
+    constant_frame: int | None = None  # bytes of each frame of an mp3 of constant bit rate
+
     def seekable(self) -> bool:
         return False
 
@@ -42,17 +44,19 @@ def open_file(path: str | os.PathLike) -> Sequential:
     path = Path(path).expanduser()
     head, size = _read_head(path)
     _containers.check_complete(path, head)
+    guess = _containers.looks_like(head)
     not_audio = (
-        f"{path}: is not audio that can be decoded{_containers.looks_like(head)}, or its header is damaged. "
+        f"{path}: is not audio that can be decoded{guess}, or its header is damaged. "
         "Allowed: wav, flac, ogg, opus, mp3, aiff, m4a."
     )
-    if _containers.looks_like(head):
+    if guess:
         raise AudioError(not_audio)
     try:
         if _containers.needs_ffmpeg(head):
             return Sequential(io.BytesIO(_decode_with_ffmpeg(path, size, os.stat(path).st_mtime_ns)))
-        counted = _containers.mp3_with_length(path, head)
+        counted, frame = _containers.read_mp3(path, head)
         file = Sequential(io.BytesIO(counted) if counted else _plain(path))
+        file.constant_frame = frame
     except (soundfile.LibsndfileError, TypeError):
         raise AudioError(not_audio) from None
     if file.frames < 1 or file.frames > 1 << 48:
@@ -104,8 +108,7 @@ def read_mono(path: str | os.PathLike, file: Sequential, first: int, count: int)
     """`count` samples from `first` at the file's own rate, channels averaged."""
     preroll = 0
     if file.format == "MP3":
-        frame = _containers.constant_frame(Path(path).expanduser()) if first else None
-        preroll = min(first, _mp3_preroll(file.samplerate, file.channels, frame))
+        preroll = min(first, _mp3_preroll(file.samplerate, file.channels, file.constant_frame))
     elif file.subtype == "VORBIS" and first:
         preroll = first - min(first, max(_containers.vorbis_last_page(Path(path).expanduser()) - 1, 0))
     mono = np.empty(preroll + count, np.float32)
