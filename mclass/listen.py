@@ -4,7 +4,7 @@
 screen reader nothing to say. These players store MP3 (about 20 kB, and the same bytes each time, so a rebuilt
 page is the same page) and carry a label. In `embedding_map` each point of a picture is a clip to be heard.
 
-Taught in: 04_supervised, 07_clmr.
+Taught in: 01_representations, 04_supervised, 07_clmr.
 """
 
 from __future__ import annotations
