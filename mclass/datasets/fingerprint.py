@@ -160,7 +160,7 @@ def find_copies(
     max_bit_errors : float
         A candidate is reported if no more of its bits differ; 0.35 is the threshold of Haitsma and Kalker.
     min_seconds : float
-        Parts shorter than this are passed over: too few bits to be sure (theirs is 3.3 s).
+        Parts shorter than this are passed over: too few bits to be sure (theirs is about 3 s).
 
     Returns
     -------

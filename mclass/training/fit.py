@@ -156,7 +156,8 @@ def fit(
     _check_options(epochs, batch_size, seed, patience, logger, num_workers, folder, resume, precision, accumulate)
     _check_processes(devices * num_nodes, batch_size, folder, gradient_clip)
     task.check_data(train, valid)
-    if isinstance(train, Shards) and type(task).training_set is not Task.training_set:
+    plain = type(task).training_set is Task.training_set and type(task).sampler is Task.sampler
+    if isinstance(train, Shards) and not plain:
         raise ModelError(f"{type(task).__name__} learns from more than single crops, and shards give no more")
     task.model.tags = list(train.tags)
     config = {
