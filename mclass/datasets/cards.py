@@ -1,6 +1,6 @@
 """What each data set is, how large, under which licence, what is wrong with it, how to cite it and how to get it.
 
-The one place for these facts: `info` gives a card, and `markdown` the sections of the book's chapter.
+The one place for these facts: `info` gives a card, and ``book/cards.py`` makes the book's sections of them.
 
 Taught in: 02_datasets.
 """
@@ -8,7 +8,6 @@ Taught in: 02_datasets.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mclass.errors import unknown_name
@@ -69,17 +68,6 @@ class Card:
             lines += textwrap.wrap(f"{key:<9}{text}", 96, subsequent_indent=" " * 9, break_on_hyphens=False)
         return "\n".join(lines)
 
-    def markdown(self, level: int = 2) -> str:
-        """The card as a section of a MyST page: a table, a warning for each trap, how to get and to cite it."""
-        table = "\n".join(f"| {key} | {text} |" for key, text in self._rows())
-        traps = "\n".join(f"* {trap}" for trap in self.traps)
-        warning = f"\n:::{{warning}}\n{traps}\n:::\n" if traps else ""
-        cited = f" {{cite:p}}`{','.join(self.cite)}`" if self.cite else ""
-        return (
-            f"{'#' * level} {self.title}\n\n{self.what}{cited}\n\n| | |\n|---|---|\n{table}\n{warning}\n"
-            f':::{{tip}}\nLoad it with `mclass.datasets.load("{self.name}", root=…)`. {self.get}\n:::\n'
-        )
-
 
 _CARDS = (
     Card(
@@ -93,21 +81,16 @@ _CARDS = (
         "Not stated; the recordings are commercial. For research at your own responsibility.",
         (
             "It holds exact and near repetitions, wrong labels, distorted clips, and many clips by one artist: a "
-            "random "
-            "split measures memory. Use the fault-filtered one, and say so.",
+            "random split measures memory. Use the fault-filtered one, and say so.",
             "jazz.00054.wav is not audio in the common copy; it belongs to the fault-filtered training split "
-            "(442 are "
-            "left): load with on_error='skip'.",
+            "(442 are left): load with on_error='skip'.",
         ),
         f"{_BY_HAND} Its own host has not answered since 2022, and no licence is stated. Somebody near you has a "
-        f"copy: "
-        "genres.tar.gz, SHA-256 24347e0223d2ba798e0a558c4c172d9d4a19c00bb7963fe055d183dadb4ef2c6; unpack it and "
-        "give "
-        "the folder that holds the ten folders of genres.",
+        "copy: genres.tar.gz, SHA-256 24347e0223d2ba798e0a558c4c172d9d4a19c00bb7963fe055d183dadb4ef2c6; unpack "
+        "it and give the folder that holds the ten folders of genres.",
         ("tzanetakis2002", "sturm2013", "kereliuk2015"),
         "Tzanetakis & Cook, IEEE Trans. Speech and Audio Processing 10(5), 2002; faults: Sturm, 2013; the "
-        "filtered "
-        "split: Kereliuk, Sturm & Larsen, 2015",
+        "filtered split: Kereliuk, Sturm & Larsen, 2015",
     ),
     Card(
         "magnatagatune",
@@ -127,8 +110,8 @@ _CARDS = (
         ),
         'mclass.datasets.download("magnatagatune", root, accept_licence=True); by hand: annotations_final.csv, '
         "clip_info_final.csv and mp3.zip.001 to .003 from "
-        "https://mirg.city.ac.uk/codeapps/the-magnatagatune-dataset; "
-        "join the three (cat mp3.zip.00* > mp3.zip) and unzip them into mp3/.",
+        "https://mirg.city.ac.uk/codeapps/the-magnatagatune-dataset; join the three (cat mp3.zip.00* > mp3.zip) "
+        "and unzip them into mp3/.",
         ("law2009",),
         "Law et al., ISMIR 2009",
     ),
@@ -136,8 +119,7 @@ _CARDS = (
         "mtg_jamendo",
         "MTG-Jamendo",
         "Whole tracks that artists published on Jamendo under Creative Commons licences, tagged by those who "
-        "uploaded "
-        "them.",
+        "uploaded them.",
         "mp3 of 320 kbit/s, mostly 44,100 Hz stereo; a smaller version (audio-low) has NN/ID.low.mp3",
         "55,525 tracks by 3,565 artists; 508 GB of audio",
         "tagging; multi-label: genre, instrument, mood/theme, the 50 most frequent, or all 195 tags",
@@ -150,8 +132,7 @@ _CARDS = (
         ),
         "git clone https://github.com/MTG/mtg-jamendo-dataset into the root; then "
         'mclass.datasets.download("mtg_jamendo", root, accept_licence=True) fetches the smaller version by the '
-        "lists of "
-        "checksums in there, or use its own scripts/download/download.py.",
+        "lists of checksums in there, or use its own scripts/download/download.py.",
         ("bogdanov2019",),
         "Bogdanov et al., Machine Learning for Music Discovery Workshop, ICML 2019",
     ),
@@ -159,8 +140,7 @@ _CARDS = (
         "million_song",
         "Million Song Dataset",
         "Features and metadata of a million songs; with Last.fm's tags the largest public benchmark of tagging. "
-        "Its "
-        "audio is not public.",
+        "Its audio is not public.",
         "brought along: previews of 30 s, if you have them",
         "CALS: 163,504 / 34,730 / 34,913 labelled and 516,415 unlabelled songs; older split: 201,680 / 11,774 / "
         "28,435",
@@ -173,10 +153,8 @@ _CARDS = (
             "The older lists are pickles, which can run code when they are loaded; here they are read without.",
         ),
         f"{_BY_HAND} CALS's lists: https://github.com/minzwon/semi-supervised-music-tagging-transformer "
-        f"(data/splits); "
-        "the older split's: https://github.com/jongpillee/music_dataset_split (MSD_split). Put either into "
-        "splits/, and "
-        "the audio, as A/B/C/TRABC….wav, into audio/.",
+        "(data/splits); the older split's: https://github.com/jongpillee/music_dataset_split (MSD_split). Put "
+        "either into splits/, and the audio, as A/B/C/TRABC….wav, into audio/.",
         ("bertinmahieux2011", "won2021"),
         "Bertin-Mahieux et al., ISMIR 2011; CALS: Won, Choi & Serra, ISMIR 2021",
     ),
@@ -191,14 +169,15 @@ _CARDS = (
         "published, without shared artists",
         "audio: the licence its artist chose, mostly Creative Commons; metadata: CC BY 4.0",
         (
-            "Three clips of the trimmed sizes hold no audio (099134, 108925, 133297) and three are much too short "
-            "(098565, 098567, 098569): on_error='skip' leaves out the first three; pass pad=True for the others.",
+            "Three clips of the trimmed sizes hold no audio (099134, 108925, 133297) and three are much too "
+            "short (098565, 098567, 098569): on_error='skip' leaves out the first three; pass pad=True for the "
+            "others.",
             "Artists chose the genres: a label says what somebody wanted to be found under.",
             "Tracks of several roots have no top genre and are left out of single-label data.",
         ),
         'mclass.datasets.download("fma", root, accept_licence=True, parts=("metadata", "small")); by hand: the '
-        "links "
-        "and checksums of https://github.com/mdeff/fma; unzip fma_metadata.zip and fma_small.zip side by side.",
+        "links and checksums of https://github.com/mdeff/fma; unzip fma_metadata.zip and fma_small.zip side by "
+        "side.",
         ("defferrard2017",),
         "Defferrard et al., ISMIR 2017",
     ),
@@ -206,8 +185,7 @@ _CARDS = (
         "audioset",
         "AudioSet (music branch)",
         "Ten-second segments of videos, labelled by people with the classes of an ontology; here those that have "
-        "to do "
-        "with music.",
+        "to do with music.",
         "brought along: segments of videos",
         "22,160 balanced training and 20,371 test segments of all kinds, and two million unbalanced ones",
         "tagging; multi-label, the classes below Music",
@@ -219,8 +197,8 @@ _CARDS = (
             "Music is a label of its own, and often the only one.",
         ),
         'mclass.datasets.download("audioset", root, accept_licence=True) fetches the ontology and the tables '
-        "(also at "
-        "https://research.google.com/audioset/download.html); the audio, as ID_start.wav, goes into audio/.",
+        "(also at https://research.google.com/audioset/download.html); the audio, as ID_start.wav, goes into "
+        "audio/.",
         ("gemmeke2017",),
         "Gemmeke et al., ICASSP 2017",
     ),
@@ -240,8 +218,7 @@ _CARDS = (
         ),
         'mclass.datasets.download("nsynth", root, accept_licence=True, parts=("test",)); by hand: '
         "nsynth-train.jsonwav.tar.gz, -valid and -test from https://magenta.tensorflow.org/datasets/nsynth, "
-        "unpacked "
-        "side by side.",
+        "unpacked side by side.",
         ("engel2017",),
         "Engel et al., ICML 2017",
     ),
@@ -267,8 +244,7 @@ _CARDS = (
         "mirdata",
         "mirdata",
         "A library that knows dozens of data sets of music information retrieval; one adapter makes each of them "
-        "one of "
-        "the course's: IRMAS, Medley-solos-DB, TinySOL, sets of moods and keys.",
+        "one of the course's: IRMAS, Medley-solos-DB, TinySOL, sets of moods and keys.",
         "as each has it",
         "as each has it",
         "as each has it; label= names the attribute of a track",
@@ -321,9 +297,3 @@ def info(name: str) -> Card:
     if name not in CARDS:
         raise ValueError(unknown_name("data set", name, CARDS))
     return CARDS[name]
-
-
-def markdown(names: Sequence[str] | None = None, level: int = 2) -> str:
-    """Sections of a MyST page, one for each card (all published ones if no names are given)."""
-    names = [name for name in CARDS if name != "etude"] if names is None else names
-    return "\n".join(info(name).markdown(level) for name in names)

@@ -247,7 +247,9 @@ def _check_split(dataset: MusicDataset, by: str | None, report: CheckReport) -> 
         if known.get(kind, True):
             _find_leaks(f"{kind} leak", ids, column, report)
         else:
-            report.rows.append(("split", "note", "", "", f"the data set does not say who shares a {kind}"))
+            report.rows.append(
+                ("split", "note", "", "", f"the data set does not say which clips share their {kind}")
+            )
     return column
 
 

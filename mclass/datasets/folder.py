@@ -284,7 +284,7 @@ class Folder(MusicDataset):
             except AudioError as error:
                 return str(error).removeprefix(f"{path}: ")
 
-        results = list(zip(self.paths, _in_threads(look, self.paths, "checking"), strict=True))
+        results = list(zip(self.paths, in_threads(look, self.paths, "checking"), strict=True))
         return {
             "silent": [path for path, result in results if result is True],
             "problems": [(path, result) for path, result in results if isinstance(result, str)],
@@ -337,13 +337,15 @@ def _scan(root: Path, paths: list[str], min_seconds: float) -> list[audio.AudioI
             return str(error).removeprefix(f"{root / path}: ")
         return info
 
-    return _in_threads(look, paths, "reading headers")
+    return in_threads(look, paths, "reading headers")
 
 
-def _in_threads(function: Callable, items: Sequence, what: str) -> list:
+def in_threads(function: Callable, items: Sequence, what: str) -> list:
     workers = min(8, (os.cpu_count() or 1) + 2)
     with ThreadPoolExecutor(workers) as pool:
-        return list(tqdm(pool.map(function, items), what, len(items), unit="file", disable=len(items) < _MANY))
+        return list(
+            tqdm(pool.map(function, items), what, len(items), unit="file", disable=len(items) < _MANY or None)
+        )
 
 
 def _is_pure(groups: np.ndarray, classes: np.ndarray) -> bool:

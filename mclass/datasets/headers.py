@@ -14,7 +14,7 @@ from pathlib import Path
 from mclass import audio
 from mclass._files import replacing
 from mclass.datasets import cache
-from mclass.datasets.folder import _in_threads
+from mclass.datasets.folder import in_threads
 from mclass.errors import AudioError
 
 Header = tuple[int, int]  # samples at the file's own rate, rate in Hz
@@ -43,7 +43,7 @@ def read_headers(root: Path, paths: Sequence[Path]) -> list[Header | str]:
     states = [_state(path) for path in paths]
     names = [path.relative_to(root).as_posix() for path in paths]
     fresh = [i for i, name in enumerate(names) if known.get(name, [None])[0] != states[i]]
-    headers = dict(zip(fresh, _in_threads(read_header, [paths[i] for i in fresh], "reading headers"), strict=True))
+    headers = dict(zip(fresh, in_threads(read_header, [paths[i] for i in fresh], "reading headers"), strict=True))
     for i in fresh:
         known.pop(names[i], None)
         if not isinstance(headers[i], str):  # a file that could not be read may have been about to be repaired
