@@ -179,9 +179,8 @@ def finished(out):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills with a signal")
-@pytest.mark.parametrize("encoding", ["int16", "flac"])
-def test_killed_and_resumed_equals_never_killed(music, tmp_path, encoding):
-    out = tmp_path / "out"
+def test_killed_and_resumed_equals_never_killed(music, tmp_path):
+    out, encoding = tmp_path / "out", "int16"
     process = start(music, out, encoding)
     while finished(out) < 4:
         assert process.poll() is None
@@ -325,10 +324,10 @@ def test_wrong_roots_and_damaged_copies(music, tmp_path):
 def test_crops_of_an_mp3_at_every_rate_equal_the_whole(tmp_path, rate, channels, mode):
     """What is decoded before a crop must be long enough at each rate's frame length and lowest bit rate."""
     rng = np.random.default_rng(0)
-    sound = bad_audio.sweep(12.0, rate, channels)
-    sound[rate * 4 : rate * 8] *= 0.001  # quiet: few bits, many frames in the store
+    sound = bad_audio.sweep(9.0, rate, channels)
+    sound[rate * 3 : rate * 7] *= 0.001  # quiet: few bits, many frames in the store
     soundfile.write(tmp_path / "a.mp3", sound, rate, format="MP3", bitrate_mode=mode, compression_level=0.8)
     whole = audio.read(tmp_path / "a.mp3", 16_000)
-    for start in rng.integers(0, len(whole) - 16_000, 40):
+    for start in rng.integers(0, len(whole) - 16_000, 12):
         part = audio.read(tmp_path / "a.mp3", 16_000, int(start), 16_000)
         torch.testing.assert_close(part, whole[start : start + 16_000], atol=1e-4, rtol=0)

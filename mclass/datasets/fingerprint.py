@@ -169,7 +169,7 @@ def find_copies(
 
     Notes
     -----
-    The table takes 8 bytes a landmark, and the fingerprints 12: about 300 MB for 8,000 clips of 30 seconds.
+    The table takes 8 bytes a landmark, and the fingerprints 12: about 250 MB for 8,000 clips of 30 seconds.
     ``python -m benchmarks.fingerprints`` measures what is found, what is reported wrongly, and how long it takes.
 
     Examples
