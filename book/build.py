@@ -22,8 +22,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 # What notebooks' outputs depend on besides their own code, and what else the pages are made of.
-EXECUTED_WITH = ("mclass", "requirements.txt")
-WRITTEN_FROM = ("notebooks", "book", "_config.yml", "_toc.yml")
+EXECUTED_WITH = ("mclass", "requirements.txt", "experiments/results")
+WRITTEN_FROM = ("notebooks", "book", "benchmarks/results", "_config.yml", "_toc.yml")
 
 
 def digest(names: Iterable[str], *extra: str, root: Path = ROOT) -> str:

@@ -84,9 +84,9 @@ class Transform(nn.Module):
                 f"the generator must be on the CPU, so that every device draws the same, got {generator.device}. "
                 "Use torch.Generator().manual_seed(seed)"
             )
-        return self.apply(waveforms, self.draw(len(waveforms), generator, labels))
+        return self.enact(waveforms, self.draw(len(waveforms), generator, labels))
 
-    def apply(self, waveforms: torch.Tensor, parameters: dict) -> torch.Tensor:
+    def enact(self, waveforms: torch.Tensor, parameters: dict) -> torch.Tensor:
         """Do what `draw` drew to `waveforms`, which stay as they are; the second half of `forward`."""
         with torch.autocast(waveforms.device.type, enabled=False):
             precise = waveforms.to(torch.promote_types(waveforms.dtype, torch.float32))

@@ -112,4 +112,4 @@ def transformed(transform: Transform, waveforms: torch.Tensor, labels: torch.Ten
     labels = None if labels is None else gathered(labels, dim=0)
     drawn = transform.draw(processes * len(waveforms), None, labels)
     own = torch.arange(rank * len(waveforms), (rank + 1) * len(waveforms))
-    return transform.apply(waveforms, take(drawn, own))
+    return transform.enact(waveforms, take(drawn, own))

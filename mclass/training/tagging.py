@@ -3,7 +3,7 @@
 Trained on chunks, judged on clips: a training example is one random crop; in validation the probabilities of a
 clip's chunks are averaged first, as `mclass.inference` does.
 
-Taught in: 04_supervised.
+Taught in: 04_supervised, 05_augmentation.
 """
 
 from __future__ import annotations
