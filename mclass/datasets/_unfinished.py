@@ -98,15 +98,7 @@ def unfinished(out: Path, plan: dict, num_bytes: int, doing: str) -> Iterator[tu
                     f"{out}: about {(num_bytes - have) / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free. "
                     f"Make room, or choose another disk; what was {doing} so far is kept."
                 )
-            try:
-                yield folder, journal
-            except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                    raise
-                raise DatasetError(
-                    f"{out}: the disk is full ({error.strerror}). What was {doing} is kept: make room and run the "
-                    "same again, it goes on from there."
-                ) from error
+            yield folder, journal
             (folder / _JOURNAL).unlink()
             for path in folder.rglob("*"):
                 if path.is_file():
@@ -124,6 +116,13 @@ def unfinished(out: Path, plan: dict, num_bytes: int, doing: str) -> Iterator[tu
         raise DatasetError(f"{out}: cannot be written: {error.strerror}. Choose another folder.") from None
     except (NotADirectoryError, FileExistsError):
         raise DatasetError(f"{out}: a part of this path is a file. Choose another folder.") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise DatasetError(
+            f"{out}: the disk is full ({error.strerror}). What was {doing} is kept: make room and run the same "
+            "again, it goes on from there."
+        ) from error
 
 
 def _open_journal(folder: Path, plan: dict, out: Path) -> Journal:
