@@ -247,6 +247,7 @@ def test_digest_sees_contents_names_and_settings_but_not_byte_code(small_tree):
 
 def test_a_failed_build_leaves_no_stamp_and_says_so(tmp_path, monkeypatch):
     for name in (*build.EXECUTED_WITH, *build.WRITTEN_FROM):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
     output = tmp_path / "_build"
     (output / "html").mkdir(parents=True)
@@ -259,8 +260,9 @@ def test_a_failed_build_leaves_no_stamp_and_says_so(tmp_path, monkeypatch):
     assert not (output / "stamp.json").exists()
 
 
-def test_the_cache_is_emptied_only_when_package_or_lock_change(tmp_path, monkeypatch, capsys):
+def test_the_cache_is_emptied_only_when_package_lock_or_results_change(tmp_path, monkeypatch, capsys):
     for name in (*build.EXECUTED_WITH, *build.WRITTEN_FROM):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
     kept = tmp_path / "_build" / ".jupyter_cache" / "executed.ipynb"
     runs = []
