@@ -310,6 +310,25 @@ def test_clips_are_judged_by_recall_and_by_fixed_triplets():
     assert perfect["valid_loss"] < scores["valid_loss"]
 
 
+def test_neighbours_of_other_tracks():
+    tracks = np.array([0, 0, 0, 1, 1, 2, 3])
+    rng = np.random.default_rng(0)
+    z, labels = rng.standard_normal((7, 4)).astype(np.float32), (rng.random((7, 5)) < 0.5).astype(np.uint8)
+    found = training.recall_among_tracks(z, labels, tracks, (1, 2))
+    turns = ([0, 3, 5, 6], [1, 4, 5, 6], [2, 3, 5, 6])
+    expected = [metrics.multilabel_recall_at_k(z[clips], labels[clips], (1, 2)) for clips in turns]
+    assert found == {k: pytest.approx(np.mean([one[k] for one in expected])) for k in (1, 2)}
+    with pytest.raises(ValueError, match="nothing to find"):
+        training.recall_among_tracks(z, 0 * labels, tracks, (1,))
+    valid = Tones(18, seed=1)
+    valid.track_ids = np.arange(18) // 2
+    made = training.MetricLearning(small(), among="tracks")
+    made.check_data(TRAIN, valid)
+    z = torch.randn(18, 3, generator=torch.Generator().manual_seed(1))
+    scores = made.evaluate(z, torch.from_numpy(valid.labels).float())
+    assert scores["valid_recall@1"] == training.recall_among_tracks(z.numpy(), valid.labels, valid.track_ids)[1]
+
+
 def test_crops_are_augmented():
     made, quiet = task(augment=augmentations.Gain(-20, -20)), task()
     quiet.model.load_state_dict(made.model.state_dict())
@@ -412,6 +431,7 @@ def test_a_batch_with_nan_is_kept(tmp_path):
         ({"sampling": "errors"}, "no scores"),
         ({"scores": SCORES}, "need one another"),
         ({"num_triplets": 0}, "num_triplets"),
+        ({"among": "artists"}, "'artists'.*clips, tracks"),
         ({"sampling": "hard", "clips_per_tag": 1}, "at least 2"),
     ],
 )

@@ -30,7 +30,7 @@ def script(folder, paradigm, devices):
 
 
 @pytest.mark.skipif(not GLOO, reason="this PyTorch has no gloo")
-@pytest.mark.parametrize("paradigm", ["tagging", "contrastive", "moco"])
+@pytest.mark.parametrize("paradigm", ["tagging", "contrastive", "moco", "triplets", "mined triplets", "proxies"])
 def test_two_processes_learn_what_one_learns(tmp_path, paradigm):
     histories, weights = [], []
     for devices in (1, 2):

@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import torch
 from tones import Tones
 
-from mclass import augmentations, models, training
+from mclass import augmentations, losses, models, training
 from mclass.frontends import LogMel
 
 
@@ -29,6 +29,27 @@ class Plain(models.WaveformModel):
 CHAIN = augmentations.Compose([augmentations.RandomApply(augmentations.Noise(0, 20)), augmentations.Gain()])
 PARADIGMS = {
     "tagging": lambda model: training.Tagging(model, learning_rate=0.01, augment=CHAIN),
+    # SGD: distances do not change if all embeddings move together, so that the gradient of a bias is a rounding
+    # error, of which Adam would make a whole step.
+    "triplets": lambda model: training.MetricLearning(
+        model,
+        losses.TripletLoss(0.4, "euclidean"),
+        optimizer="sgd",
+        learning_rate=0.1,
+        augment=CHAIN,
+        num_triplets=28,
+    ),
+    "mined triplets": lambda model: training.MetricLearning(
+        model,
+        losses.TripletLoss(0.4, "euclidean"),
+        sampling="semi-hard",
+        optimizer="sgd",
+        learning_rate=0.1,
+        augment=CHAIN,
+    ),
+    "proxies": lambda model: training.MetricLearning(
+        model, losses.ProxyAnchorLoss(3, 16, alpha=8.0), optimizer="sgd", learning_rate=0.5, augment=CHAIN
+    ),
     "contrastive": lambda model: training.Contrastive(
         model, augment=CHAIN, temperature=0.2, projection_dim=16, learning_rate=0.01
     ),

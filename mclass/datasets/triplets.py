@@ -156,9 +156,9 @@ class BalancedShares(torch.utils.data.Sampler):
     --------
     >>> batches = mining.TagBalancedBatches(np.eye(2, dtype=int).repeat(3, axis=0), 2, 2, num_batches=1)
     >>> [index for _, index in BalancedShares(batches, rank=0, processes=1)]
-    [4, 5, 1, 2]
+    [5, 4, 2, 0]
     >>> [[index for _, index in BalancedShares(batches, rank, processes=2)] for rank in range(2)]
-    [[4, 5], [1, 2]]
+    [[5, 4], [2, 0]]
     """
 
     def __init__(self, batches: mining.TagBalancedBatches, rank: int, processes: int):

@@ -76,6 +76,9 @@ class MetricLearning(Task):
         `mclass.tags.NOTIONS` unless given. A triplet's tag decides its block.
     augment : Transform, optional
         What happens to each crop.
+    among : {"clips", "tracks"}
+        Who may be a neighbour in validation: all other clips, or one clip of each track (`recall_among_tracks`).
+        Where tracks have several clips, the first is already high for a network that recognises recordings.
     **optimization
         `optimizer`, `learning_rate`, `schedule`, …: see `mclass.training.Task`.
 
@@ -126,6 +129,7 @@ class MetricLearning(Task):
         threshold: float | np.ndarray = 0.5,
         notions: Mapping[str, Sequence[str]] = course_tags.NOTIONS,
         augment: Transform | None = None,
+        among: str = "clips",
         **optimization,
     ):
         super().__init__(model, **optimization)
@@ -134,6 +138,7 @@ class MetricLearning(Task):
         self.sampling = sampling or ("balanced" if finds_pairs else "tags")
         self.normalise, self.num_triplets, self.clips_per_tag = normalise, num_triplets, clips_per_tag
         self.scores, self.threshold, self.notions, self.augment = scores, threshold, dict(notions), augment
+        self.among = among
         check_options(self)
         self.margin = float(getattr(self.triplet_loss, "margin", 0.4))
         self.distance = getattr(self.triplet_loss, "distance", "cosine")
@@ -154,7 +159,7 @@ class MetricLearning(Task):
     @property
     def options(self) -> dict:
         """What a resumed run must have in common with the run it continues."""
-        own = ("sampling", "normalise", "num_triplets", "clips_per_tag", "num_notions")
+        own = ("sampling", "normalise", "num_triplets", "clips_per_tag", "num_notions", "among")
         return super().options | {name: getattr(self, name) for name in own} | {
             "loss": described(self.loss),
             "threshold": np.asarray(self.threshold).tolist(),
@@ -186,6 +191,7 @@ class MetricLearning(Task):
             triplets = mining.tag_triplets(valid.labels, 10 * len(valid), tracks=valid.track_ids, tags=valid.tags)
         except ValueError as error:
             raise DatasetError(f"the {len(valid)} validation clips cannot be judged: {error}") from None
+        self._valid_tracks = valid.track_ids
         self._valid = triplets, (self._notion_of[triplets.tag] if self.num_notions > 1 else 0 * triplets.tag)
 
     def training_set(self, train: MusicDataset, seed: int, pad: bool) -> Dataset:
@@ -326,11 +332,16 @@ class MetricLearning(Task):
 
     def evaluate(self, outputs: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
         """Recall at K, and the loss of validation triplets; from clips' embeddings ``(clips, dim)`` and labels."""
-        ks = [k for k in NEIGHBOURS if k < len(outputs)]
+        embeddings, truth = outputs.cpu().numpy(), labels.cpu().numpy()
+        candidates = len(np.unique(self._valid_tracks)) if self.among == "tracks" else len(truth)
+        ks = [k for k in NEIGHBOURS if k < candidates]
         with warnings.catch_warnings():
             if self._named:  # queries without tags are named once
                 warnings.simplefilter("ignore", metrics.UndefinedQueriesWarning)
-            recall = metrics.multilabel_recall_at_k(outputs.cpu().numpy(), labels.cpu().numpy(), ks)
+            if self.among == "tracks":
+                recall = recall_among_tracks(embeddings, truth, self._valid_tracks, ks)
+            else:
+                recall = metrics.multilabel_recall_at_k(embeddings, truth, ks)
         self._named = True
         triplets, notion = self._valid
         outputs = unit(outputs) if self.normalise else outputs
@@ -339,3 +350,44 @@ class MetricLearning(Task):
             z = [self.triplet_loss.block(part, notion.to(outputs.device)) for part in z]
         loss = losses.TripletLoss(self.margin, self.distance)(*z)
         return {"valid_loss": loss, **{f"valid_recall@{k}": value for k, value in recall.items()}}
+
+
+def recall_among_tracks(
+    embeddings: np.ndarray, labels: np.ndarray, tracks: np.ndarray, ks: Sequence[int] = NEIGHBOURS
+) -> dict[int, float]:
+    """Multi-label recall at K where each track has one clip, so that recognising the recording does not help.
+
+    The mean over choices of that clip: each track's first one, its second one, and so on; a track with fewer clips
+    begins again with its first.
+
+    Parameters
+    ----------
+    embeddings : array, shape (n, dim)
+    labels : array, shape (n, num_tags)
+    tracks : array, shape (n,)
+        The track of each clip.
+    ks : sequence of int
+        Each below the number of tracks.
+
+    Raises
+    ------
+    ValueError
+        As `mclass.metrics.multilabel_recall_at_k`; also if no clip has a tag.
+
+    Examples
+    --------
+    >>> embeddings = np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1]])
+    >>> labels, tracks = np.array([[1, 0], [1, 0], [0, 1], [1, 1]]), np.array([7, 7, 8, 8])
+    >>> recall_among_tracks(embeddings, labels, tracks, ks=(1,))  # among all clips it is 0.875
+    {1: 0.375}
+    """
+    owners, sizes = np.unique(tracks, return_inverse=True)[1], np.unique(tracks, return_counts=True)[1]
+    members = [np.flatnonzero(owners == track) for track in range(len(sizes))]
+    recalls = []
+    for turn in range(sizes.max()):
+        chosen = np.array([clips[turn % len(clips)] for clips in members])
+        if np.asarray(labels)[chosen].any():
+            recalls.append(metrics.multilabel_recall_at_k(embeddings[chosen], labels[chosen], ks))
+    if not recalls:
+        raise ValueError(f"there is nothing to find: none of the {len(tracks)} clips has a tag")
+    return {k: float(np.mean([recall[k] for recall in recalls])) for k in ks}

@@ -57,6 +57,8 @@ def check_options(task) -> None:
         raise ValueError(f"loss must be one of mclass.losses that compares embeddings ({known}), got {name}")
     if loss.reduction != "mean":
         raise ValueError(f'training needs one number per batch: {name} with reduction="mean"')
+    if task.among not in ("clips", "tracks"):
+        raise ValueError(unknown_name("kind of neighbour: among =", task.among, ("clips", "tracks")))
     if sampling not in SAMPLINGS:
         raise ValueError(unknown_name("sampling", sampling, SAMPLINGS))
     if (sampling == "balanced") != isinstance(loss, LABEL_LOSSES):
