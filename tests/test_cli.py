@@ -227,6 +227,7 @@ def test_data_prepare_and_shard_then_train(music, tmp_path, capsys):
     # One batch has all clips: the same crops, the same step; the order within a batch alone differs.
     history = [pd.read_csv(tmp_path / name / "history.csv") for name in "ab"]
     np.testing.assert_allclose(history[0]["train_loss"], history[1]["train_loss"], rtol=1e-3)
+    capsys.readouterr()  # progress
     again = ["train", "--shards", str(tmp_path / "shards"), "--root", str(music), *train]
     assert "leave out --root" in fails([*again, "--out", tmp_path / "c"], capsys)
     assert (
