@@ -29,9 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Examples
     --------
     >>> main(["data", "list"])
+    audioset
     etude
-    folder
-    prepared
+    ...
     shards
     0
     """

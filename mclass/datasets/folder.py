@@ -341,6 +341,7 @@ def _scan(root: Path, paths: list[str], min_seconds: float) -> list[audio.AudioI
 
 
 def in_threads(function: Callable, items: Sequence, what: str) -> list:
+    """Call a function that waits for the disk on each item, in threads; `what` names the progress bar."""
     workers = min(8, (os.cpu_count() or 1) + 2)
     with ThreadPoolExecutor(workers) as pool:
         return list(
