@@ -171,6 +171,20 @@ def test_a_worker_that_knows_nothing_loses_one():
             assert float(loss) == pytest.approx(1, abs=0.02), name
 
 
+def test_targets_are_standardised_in_validation_after_few_batches():
+    """Not only in the long run: a worker that tells the mean loses one in the first epoch, too."""
+    task = training.PASE(encoder(), workers=("logmel", "mfcc", "chroma", "energy")).train()
+    views = torch.stack([torch.stack([TRAIN.waveform(i, s, 16000) for s in (0, 4000)]) for i in range(16)])
+    with torch.no_grad():
+        for head in task.heads.values():
+            head[2].weight.zero_()
+            head[2].bias.zero_()
+        task.worker_losses(views[:8])
+        task.worker_losses(views[8:])
+        for name, loss in task.eval().worker_losses(views).items():
+            assert float(loss) == pytest.approx(1, abs=0.2), name
+
+
 def test_discriminators_tell_own_from_next():
     task = training.PASE(encoder(), workers=("local", "global"))
     z = sequences(6 * 2, 4).view(6, 2, 4, 8)

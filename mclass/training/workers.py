@@ -100,8 +100,10 @@ class PASE(SelfSupervised):
         self.targets = nn.ModuleDict({name: description(name, model.sample_rate) for name in self.regressors})
         silence = torch.zeros(1, model.num_samples)
         sizes = {name: target(silence).shape[1] for name, target in self.targets.items()}
-        # They only remember the targets' means and variances.
-        scales = {name: nn.BatchNorm1d(size, eps=1e-8, affine=False) for name, size in sizes.items()}
+        # They only remember the targets' means and variances: the average over all batches, right from the first.
+        scales = {
+            name: nn.BatchNorm1d(size, eps=1e-8, momentum=None, affine=False) for name, size in sizes.items()
+        }
         self.scales = nn.ModuleDict(scales)
         heads = {name: _head(self.width, hidden, size) for name, size in sizes.items()}
         heads |= {name: _head(2 * self.width, hidden, 1) for name in self.discriminators}
