@@ -86,7 +86,11 @@ def add(commands: Any) -> None:
     train.add_argument(
         "--precision", default="float32", help="float32, bf16 or fp16; bf16 is faster and less exact (float32)"
     )
-    train.add_argument("--optimizer", default="adam", help="adam, nadam or sgd (adam)")
+    train.add_argument(
+        "--optimizer",
+        default="adam",
+        help="sgd, momentum, nesterov, rmsprop, adagrad, adam, adamw or nadam (adam)",
+    )
     train.add_argument("--learning-rate", type=positive(float), default=1e-3, help="(0.001)")
     train.add_argument("--patience", type=positive(int), help="stop after so many epochs without a better score")
     train.add_argument(

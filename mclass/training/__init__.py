@@ -9,6 +9,7 @@ Taught in: 04_supervised.
 
 from mclass.memory import keep_freed_memory
 from mclass.training.contrastive import Contrastive, MoCo
+from mclass.training.distillation import Distillation
 from mclass.training.fit import Run, fit
 from mclass.training.metric_learning import MetricLearning, recall_among_tracks
 from mclass.training.optimizers import OPTIMIZERS, SCHEDULES, Schedule, create_optimizer, layerwise
@@ -18,7 +19,6 @@ from mclass.training.regression import Regression
 from mclass.training.self_supervised import SelfSupervised
 from mclass.training.semi_supervised import (
     Consistency,
-    Distillation,
     EntropyMinimisation,
     MeanTeacher,
     NoisyStudent,
