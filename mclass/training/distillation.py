@@ -13,7 +13,19 @@ from mclass.models import WaveformModel
 from mclass.training.tagging import Tagging
 
 
-class Distillation(Tagging):
+class Taught(Tagging):
+    """Base class of what has a `teacher`, a frozen model."""
+
+    teacher: WaveformModel
+
+    def train(self, mode: bool = True) -> Taught:
+        """Switch the student's mode; the teacher stays in eval mode."""
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+
+class Distillation(Taught):
     """A small student imitates a large teacher, and learns the labels as well.
 
     ``(1 - weight) · cross-entropy with the labels + weight · distillation loss`` (Hinton et al. 2015).
@@ -63,12 +75,6 @@ class Distillation(Tagging):
     def options(self) -> dict:
         """What a resumed run must have in common with the run it continues."""
         return super().options | {"weight": self.weight, "temperature": self.distillation_loss.temperature}
-
-    def train(self, mode: bool = True) -> Distillation:
-        """Switch the student's mode; the teacher stays in eval mode."""
-        super().train(mode)
-        self.teacher.eval()
-        return self
 
     def batch_loss(self, batch: tuple) -> torch.Tensor:
         """Both losses, of the same augmented batch."""

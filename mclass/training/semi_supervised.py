@@ -23,7 +23,7 @@ from mclass.datasets.budgets import WithUnlabelled
 from mclass.inference import check_sample_rate
 from mclass.losses import momentum_update
 from mclass.models import WaveformModel
-from mclass.training.distillation import frozen_teacher
+from mclass.training.distillation import Taught, frozen_teacher
 from mclass.training.tagging import Tagging
 
 
@@ -100,7 +100,7 @@ class SemiSupervised(Tagging):
         raise NotImplementedError
 
 
-class NoisyStudent(SemiSupervised):
+class NoisyStudent(Taught, SemiSupervised):
     """A student learns a teacher's answers under noise, and may then be the next teacher.
 
     The teacher hears the clips as they are, the student hears them augmented and with its dropout on (Xie et al.
@@ -155,12 +155,6 @@ class NoisyStudent(SemiSupervised):
         """What a resumed run must have in common with the run it continues."""
         loss = self.pseudo_label_loss
         return super().options | {"kind": loss.kind, "threshold": loss.threshold}
-
-    def train(self, mode: bool = True) -> NoisyStudent:
-        """Switch the student's mode; the teacher stays in eval mode."""
-        super().train(mode)
-        self.teacher.eval()
-        return self
 
     def unlabelled_loss(self, waveform: torch.Tensor) -> torch.Tensor:
         """Cross-entropy with the teacher's answers."""
@@ -222,7 +216,7 @@ class Consistency(SemiSupervised):
         return self.model(waveform)
 
 
-class MeanTeacher(Consistency):
+class MeanTeacher(Taught, Consistency):
     """The target comes from a teacher whose weights are an average of the student's past ones.
 
     Tarvainen and Valpola 2017, *Mean teachers are better role models*. The average changes slowly and is wrong
@@ -263,12 +257,6 @@ class MeanTeacher(Consistency):
     def options(self) -> dict:
         """What a resumed run must have in common with the run it continues."""
         return super().options | {"momentum_of_teacher": self.momentum_of_teacher}
-
-    def train(self, mode: bool = True) -> MeanTeacher:
-        """Switch the student's mode; the teacher stays in eval mode."""
-        super().train(mode)
-        self.teacher.eval()
-        return self
 
     @property
     def judged(self) -> WaveformModel:
