@@ -161,6 +161,12 @@ def test_regressors_tell_the_clean_sound_of_what_the_model_hears():
             torch.testing.assert_close(found[name], expected)
 
 
+def test_validation_asks_for_the_clean_sound_too():
+    task = training.PASE(encoder(), augment=augmentations.Gain(-60, -60))
+    views, _ = task.validation_set(VALID, pad=False)[0]
+    assert float(views.square().mean()) > 1e-4
+
+
 def test_a_worker_that_knows_nothing_loses_one():
     task = training.PASE(encoder())
     with torch.no_grad():

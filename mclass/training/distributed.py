@@ -5,19 +5,26 @@ process takes its part of every batch, gradients are averaged, and augmentations
 losses agree up to rounding, unless a model has dropout (each process draws its own) or batch normalisation (each
 process uses its own examples' statistics; `mclass.training.fit` joins them on GPUs).
 
+If one process dies or stands still, the others stop with an error, after `LOST_AFTER` at the latest.
+
 Taught in: 07_clmr.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 from torch import distributed
 
 from mclass.augmentations.base import Transform, take
 from mclass.datasets import EpochSampler
-from mclass.losses.ntxent import gathered, place
+from mclass.errors import ModelError
+from mclass.losses.ntxent import Gather, gathered, place
+
+LOST_AFTER = timedelta(minutes=10)  # a process waits so long for the others, and gives up
 
 
 class SharedEpochs(EpochSampler):
@@ -93,6 +100,23 @@ def in_order(rows: torch.Tensor) -> torch.Tensor:
     return joined.to(rows.device)
 
 
+def joined(rows: torch.Tensor) -> torch.Tensor:
+    """Put the parts of a training batch together, on each process; with gradient, so that all learn from all.
+
+    Every process must give the same number of rows.
+
+    Parameters
+    ----------
+    rows : torch.Tensor, shape (examples of this process, …)
+
+    Examples
+    --------
+    >>> joined(torch.arange(3))
+    tensor([0, 1, 2])
+    """
+    return Gather.apply(rows) if place()[1] > 1 else rows
+
+
 def transformed(transform: Transform, waveforms: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
     """Augment this process's part of a batch with what was drawn for the whole batch.
 
@@ -113,3 +137,26 @@ def transformed(transform: Transform, waveforms: torch.Tensor, labels: torch.Ten
     drawn = transform.draw(processes * len(waveforms), None, labels)
     own = torch.arange(rank * len(waveforms), (rank + 1) * len(waveforms))
     return transform.enact(waveforms, take(drawn, own))
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Say what has happened, and what to do, where the connection to another process breaks.
+
+    Raises
+    ------
+    ModelError
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        rank, processes = place()
+        if processes == 1 or not (isinstance(error, distributed.DistError) or "gloo" in str(error)):
+            raise
+        reason, seconds = str(error).partition("\n")[0], LOST_AFTER.total_seconds()
+        raise ModelError(
+            f"process {rank} of {processes} (counted from 0) has lost another one, which was killed, ran out of "
+            f"memory, stopped with an error of its own or has not answered for {seconds:.0f} s. Look for its "
+            "message and start all of them again with resume=True (mclass train … --resume): the run goes on "
+            f"after the last epoch that was kept. ({reason})"
+        ) from None

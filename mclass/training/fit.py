@@ -18,6 +18,7 @@ import lightning
 import numpy as np
 import pandas as pd
 import torch
+from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader, Subset
 
 from mclass import models
@@ -27,6 +28,7 @@ from mclass.datasets.streaming import ShardStream
 from mclass.datasets.workers import data_fingerprint
 from mclass.errors import ModelError, unknown_name
 from mclass.memory import keep_freed_memory
+from mclass.training import distributed
 from mclass.training.callbacks import Bar, Keeper, TensorBoard
 from mclass.training.distributed import every, place
 from mclass.training.quiet import quiet
@@ -133,7 +135,8 @@ def fit(
     DatasetError
         If the splits are empty, have clips shorter than a chunk, or `valid` cannot be scored.
     ModelError
-        If model and data do not fit, the folder cannot be used, or the loss is not finite.
+        If model and data do not fit, the folder cannot be used, the loss is not finite, or another process of the
+        run has died.
 
     Warns
     -----
@@ -218,16 +221,18 @@ def fit(
         trainer.fit_loop.epoch_progress.current.completed = first
         task.train()
         task.bad_batch_path = None if folder is None else path / "bad_batch.pt"
-        trainer.fit(task, datamodule=_Loaders(task, train, valid, batch_size, num_workers, pad, seed, first))
-        trainer.strategy.barrier()
+        loaders = _Loaders(task, train, valid, batch_size, num_workers, pad, seed, first)
+        with distributed.together():
+            trainer.fit(task, datamodule=loaders)
+            trainer.strategy.barrier()
         return _finish(task, keeper, folder)
 
 
-def _strategy(task: Task, processes: int) -> str:
-    """Lightning's name of how gradients are shared."""
+def _strategy(task: Task, processes: int) -> str | DDPStrategy:
+    """How gradients are shared."""
     if processes == 1:
         return "auto"
-    return "ddp_find_unused_parameters_true" if task.unused_parameters else "ddp"
+    return DDPStrategy(find_unused_parameters=task.unused_parameters, timeout=distributed.LOST_AFTER)
 
 
 def _finish(task: Task, keeper: Keeper, folder: str | os.PathLike | None) -> Run:

@@ -11,6 +11,7 @@ from torch import nn
 from mclass import losses
 from mclass.errors import ModelError, unknown_name
 from mclass.models import WaveformModel
+from mclass.training import distributed
 from mclass.training.self_supervised import SelfSupervised, compared, output_shape
 
 NEGATIVES = ("all", "clips")
@@ -36,7 +37,7 @@ class CPC(SelfSupervised):
         Width of the recurrent network.
     negatives : {"all", "clips"}
         Find the moment among all moments of all clips of the batch, its own clip's others included, or among the
-        moments at the same place of other clips. Each process of a distributed run has its own clips.
+        moments at the same place of other clips. In a distributed run, of all processes' clips.
     augment : Transform, optional
         What is done to a clip before the model hears it; the original CPC does nothing.
     **self_supervised
@@ -132,7 +133,7 @@ class CPC(SelfSupervised):
 
     def batch_loss(self, batch: tuple) -> torch.Tensor:
         """Mean InfoNCE over the steps."""
-        z = self.moments(self.altered(batch[0])[:, 0])
+        z = distributed.joined(self.moments(self.altered(batch[0])[:, 0]))
         return torch.stack([self.loss(*pair) for pair in self.contrasts(z)]).mean()
 
     def clip_outputs(self, views: torch.Tensor) -> torch.Tensor:

@@ -12,10 +12,14 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.data import Dataset
 
+from mclass.datasets import MusicDataset
+from mclass.datasets.views import Views
 from mclass.errors import ModelError, unknown_name
 from mclass.frontends import MFCC, STFT, LogMel
 from mclass.models import WaveformModel
+from mclass.training import distributed
 from mclass.training.predictive import moments
 from mclass.training.self_supervised import SelfSupervised, output_shape
 
@@ -61,7 +65,8 @@ class PASE(SelfSupervised):
     ``train_loss``, ``valid_loss`` (their sums), each worker's part (``train_mfcc``, ``valid_mfcc``), and
     ``valid_accuracy``, the discriminators' share of right answers, if there are any.
 
-    Random moments are drawn by each process of a distributed run for its own clips.
+    Processes of a distributed run put their moments and targets together: means, variances and other clips are
+    those of the whole batch.
 
     Examples
     --------
@@ -114,11 +119,15 @@ class PASE(SelfSupervised):
         """What a resumed run must have in common with the run it continues."""
         return super().options | {"workers": list(self.workers), "hidden": self.hidden}
 
+    def validation_set(self, valid: MusicDataset, pad: bool) -> Dataset:
+        """Crops that are the same in every epoch, as they are: regressors are asked for the clean sound."""
+        return Views(valid, self.model.num_samples, self.num_views, self.same_crop, 0, pad)
+
     def batch_loss(self, batch: tuple) -> torch.Tensor:
         """Sum of the workers' standardised losses; each is logged."""
         views = batch[0]
-        if self.discriminators and len(views) < 2:
-            raise ModelError("discriminators tell clips from others: give batches of at least 2 clips per process")
+        if self.discriminators and len(views) * distributed.place()[1] < 2:
+            raise ModelError("discriminators tell clips from others: give batches of at least 2 clips")
         found = self.worker_losses(views)
         for name, loss in found.items():
             self.log(f"train_{name}", loss, on_step=False, on_epoch=True, batch_size=len(views), sync_dist=True)
@@ -136,18 +145,22 @@ class PASE(SelfSupervised):
         return found
 
     def regressions(self, views: torch.Tensor, heard: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The regressors' losses of each clip, ``(batch, regressors)``; moments ``(batch, 2, time, width)``."""
-        z = moments(self.model, heard.flatten(0, 1))  # (2 batch, time, width)
+        """The regressors' losses of each clip, ``(batch, regressors)``; moments ``(batch, 2, time, width)``.
+
+        In training, of the clips of all processes; validation clips are put together later.
+        """
+        joined = distributed.joined if self.training else lambda rows: rows
+        z = joined(moments(self.model, heard.flatten(0, 1)))  # (2 batch, time, width)
         losses = []
         for name in self.regressors:
             with torch.no_grad():
                 target = self.targets[name](views.flatten(0, 1))
                 # Frames into the model's fewer moments.
-                target = self.scales[name](F.adaptive_avg_pool1d(target, z.shape[1]))
+                target = self.scales[name](joined(F.adaptive_avg_pool1d(target, z.shape[1])))
             told = self.heads[name](z).transpose(1, 2)
-            losses.append((told - target).square().mean((1, 2)).view(len(views), 2).mean(1))
-        rows = torch.stack(losses, 1) if losses else z.new_zeros(len(views), 0)
-        return rows, z.unflatten(0, (len(views), 2))
+            losses.append((told - target).square().mean((1, 2)).view(-1, 2).mean(1))
+        rows = torch.stack(losses, 1) if losses else z.new_zeros(len(z) // 2, 0)
+        return rows, z.unflatten(0, (-1, 2))
 
     def couples(self, z: torch.Tensor, order: torch.Tensor) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         """What each discriminator is to recognise as belonging together, shape ``(batch, width)`` each."""
