@@ -43,7 +43,7 @@ from mclass.models.blocks import ConvBlock1d
 from mclass.models.musicnn import HEIGHTS, LENGTHS, Horizontal, Vertical
 from mclass.models.sample_cnn import CHANNELS, SampleBlock
 
-CROPS = mclass.scale(smoke=32, cpu=800, gpu=8000)  # in an epoch, however many clips there are
+CROPS = mclass.scale(smoke=32, cpu=640, gpu=8000)  # in an epoch, however many clips there are
 ARTISTS = {"few": 10, "all": None}
 EVERYWHERE = ("CNN", "CNN, GELU", "CNN, focal", "short-chunk", "Musicnn", "SampleCNN")
 LEAKY = ("CNN, split by track", "CNN, split by clip")

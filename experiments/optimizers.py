@@ -33,7 +33,7 @@ from experiments.augmentation import few_artists, visited
 from mclass import inference, metrics, models, training
 
 CHANNELS = (8, 16, 32, 32)
-CROPS = mclass.scale(smoke=32, cpu=960, gpu=9600)  # in an epoch
+CROPS = mclass.scale(smoke=32, cpu=640, gpu=9600)  # in an epoch
 ARTISTS = 10  # where regularisers are compared
 LEARNING_RATES = {
     "sgd": 0.3,

@@ -46,7 +46,7 @@ from mclass.datasets.budgets import label_budget
 from mclass.models import WaveformModel
 
 BUDGETS = (0.01, 0.05, 0.24, 1.0)
-CROPS = mclass.scale(smoke=32, cpu=800, gpu=8000)  # labelled ones in an epoch, however many clips have labels
+CROPS = mclass.scale(smoke=32, cpu=640, gpu=8000)  # labelled ones in an epoch, however many clips have labels
 LEARNING_RATE = 0.003
 # Of the second loss; that of "mean teacher" and "consistency" is a squared difference of probabilities, and small.
 WEIGHTS = {"pseudo-labels": 1.0, "noisy student": 1.0, "consistency": 10.0, "mean teacher": 10.0, "entropy": 0.1}
