@@ -196,9 +196,9 @@ class Bar(lightning.Callback):
         from tqdm import tqdm
 
         batches = trainer.num_training_batches
-        self._bar = tqdm(
-            total=self.epochs * batches, initial=trainer.current_epoch * batches, unit="batch", dynamic_ncols=True
-        )
+        length = {"total": self.epochs * batches, "initial": trainer.current_epoch * batches}
+        alone = {} if trainer.is_global_zero else {"disable": True}  # one bar for all processes
+        self._bar = tqdm(**length, unit="batch", dynamic_ncols=True, **alone)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
         self._bar.set_description(f"epoch {trainer.current_epoch + 1}/{self.epochs}", refresh=False)
