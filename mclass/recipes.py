@@ -191,7 +191,7 @@ def _task(options: dict, model: WaveformModel, train: MusicDataset, unlabelled: 
     if "multilabel" in allowed and issubclass(cls, training.Tagging) and cls is not training.Regression:
         options.setdefault("multilabel", train.multilabel)
     for key in ("augment", "criterion", "loss"):
-        if key in options:
+        if options.get(key) is not None:
             module = augmentations if key == "augment" else losses
             made = [_made(key, one, module, model.sample_rate) for one in _listed(options[key])]
             options[key] = made if key == "augment" and len(made) != 1 else made[0]
@@ -200,6 +200,11 @@ def _task(options: dict, model: WaveformModel, train: MusicDataset, unlabelled: 
         if not isinstance(teacher, str):
             raise ValueError(
                 f"task: teacher is the path of a model, such as runs/teacher/model.pt, got {teacher!r}"
+            )
+        if not Path(teacher).is_file():
+            raise FileNotFoundError(
+                f"task: there is no teacher {teacher} (the current folder is {Path.cwd()}). Train it first, or "
+                "name the file of another one, on the command line with --set task.teacher=PATH"
             )
         options["teacher"] = models.load(teacher)
     if "unlabelled" in allowed:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from mclass.augmentations.base import check_sample_rate
 from mclass.frontends import Raw
 from mclass.models.base import WaveformModel, check_num_tags
 
@@ -65,6 +66,8 @@ class SampleCNN(WaveformModel):
     Parameters
     ----------
     num_tags : int
+    sample_rate : int, optional
+        Of the waveforms, in Hz; another one than that of the published weights, for a network that learns anew.
 
     Notes
     -----
@@ -84,9 +87,11 @@ class SampleCNN(WaveformModel):
     min_samples = 59_047  # one zero of padding at each end
     last_kernel, first_padding = 1, 1
 
-    def __init__(self, num_tags: int = 50):
+    def __init__(self, num_tags: int = 50, sample_rate: int | None = None):
         super().__init__()
         self.num_tags = check_num_tags(num_tags)
+        if sample_rate is not None:
+            self.sample_rate = check_sample_rate(sample_rate)
         self.frontend = Raw()
         first = SampleBlock(1, CHANNELS[0], pool=1, stride=3, padding=self.first_padding)
         between = [SampleBlock(CHANNELS[i], CHANNELS[i + 1], pool=3) for i in range(9)]
@@ -113,6 +118,8 @@ class CLMRSampleCNN(SampleCNN):
     Parameters
     ----------
     num_tags : int
+    sample_rate : int, optional
+        As for `SampleCNN`.
 
     Examples
     --------
