@@ -31,10 +31,10 @@ import joblib
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats
 from tqdm import tqdm
 
 import mclass
+from experiments.runs import paired
 from mclass import augmentations, inference, metrics, models, training
 from mclass.augmentations import Compose, Gain, HighPass, Mixup, Noise, PolarityInversion, RandomApply, SpecAugment
 from mclass.datasets import MusicDataset
@@ -124,17 +124,6 @@ def run(condition: str, size: str, seed: int, epochs: int, num_tracks: int | Non
         tags = metrics.tagwise(test.labels, scores, test.tags).set_index("tag")["roc_auc"]
     row["versions"] = " ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "symusic"))
     return row | {f"tag {tag}": tags[tag] for tag in etude.tags}
-
-
-def paired(differences: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
-    """Mean of paired differences and Student's interval around it.
-
-    >>> [round(value, 3) for value in paired(np.array([0.01, 0.02, 0.03]))]
-    [0.02, -0.005, 0.045]
-    """
-    mean, error = differences.mean(), stats.sem(differences)
-    half = stats.t.ppf((1 + confidence) / 2, len(differences) - 1) * error
-    return mean, mean - half, mean + half
 
 
 def differences(table: pd.DataFrame, score: str) -> Iterator[tuple[str, str, pd.Series]]:

@@ -147,7 +147,7 @@ def made_with() -> str:
 def paired(differences: Iterable[float], confidence: float = 0.95) -> tuple[float, float, float]:
     """Mean of paired differences and Student's interval around it; no interval around a single one.
 
-    >>> [round(value, 3) for value in paired([0.01, 0.02, 0.03])]
+    >>> [round(float(value), 3) for value in paired([0.01, 0.02, 0.03])]
     [0.02, -0.005, 0.045]
     """
     values = np.asarray(list(differences), dtype=float)
