@@ -314,19 +314,19 @@ def test_neighbours_of_other_tracks():
     tracks = np.array([0, 0, 0, 1, 1, 2, 3])
     rng = np.random.default_rng(0)
     z, labels = rng.standard_normal((7, 4)).astype(np.float32), (rng.random((7, 5)) < 0.5).astype(np.uint8)
-    found = training.recall_among_tracks(z, labels, tracks, (1, 2))
+    found = metrics.recall_among_tracks(z, labels, tracks, (1, 2))
     turns = ([0, 3, 5, 6], [1, 4, 5, 6], [2, 3, 5, 6])
     expected = [metrics.multilabel_recall_at_k(z[clips], labels[clips], (1, 2)) for clips in turns]
     assert found == {k: pytest.approx(np.mean([one[k] for one in expected])) for k in (1, 2)}
     with pytest.raises(ValueError, match="nothing to find"):
-        training.recall_among_tracks(z, 0 * labels, tracks, (1,))
+        metrics.recall_among_tracks(z, 0 * labels, tracks, (1,))
     valid = Tones(18, seed=1)
     valid.track_ids = np.arange(18) // 2
     made = training.MetricLearning(small(), among="tracks")
     made.check_data(TRAIN, valid)
     z = torch.randn(18, 3, generator=torch.Generator().manual_seed(1))
     scores = made.evaluate(z, torch.from_numpy(valid.labels).float())
-    assert scores["valid_recall@1"] == training.recall_among_tracks(z.numpy(), valid.labels, valid.track_ids)[1]
+    assert scores["valid_recall@1"] == metrics.recall_among_tracks(z.numpy(), valid.labels, valid.track_ids)[1]
 
 
 def test_crops_are_augmented():

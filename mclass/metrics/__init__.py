@@ -41,6 +41,7 @@ from mclass.metrics.retrieval import (
     normalised_mutual_information,
     precision_at_k,
     r_precision,
+    recall_among_tracks,
 )
 from mclass.metrics.songs import song_scores
 from mclass.metrics.thresholds import choose_thresholds
@@ -68,6 +69,7 @@ __all__ = [
     "precision_at_k",
     "r_precision",
     "recall",
+    "recall_among_tracks",
     "roc_auc",
     "roc_curve",
     "song_scores",

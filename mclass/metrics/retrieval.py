@@ -298,3 +298,44 @@ def _average(results: dict, per_query: bool, reason: str, stacklevel: int = 3) -
             stacklevel=stacklevel,
         )
     return results if per_query else {k: float(np.nanmean(values)) for k, values in results.items()}
+
+
+def recall_among_tracks(
+    embeddings: np.ndarray, labels: np.ndarray, tracks: np.ndarray, ks: Sequence[int] = (1, 2, 4, 8)
+) -> dict[int, float]:
+    """Multi-label recall at K where each track has one clip, so that recognising the recording does not help.
+
+    The mean over choices of that clip: each track's first one, its second one, and so on; a track with fewer clips
+    begins again with its first.
+
+    Parameters
+    ----------
+    embeddings : array, shape (n, dim)
+    labels : array, shape (n, num_tags)
+    tracks : array, shape (n,)
+        The track of each clip.
+    ks : sequence of int
+        Each below the number of tracks.
+
+    Raises
+    ------
+    ValueError
+        As `multilabel_recall_at_k`; also if no clip has a tag.
+
+    Examples
+    --------
+    >>> embeddings = np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1]])
+    >>> labels, tracks = np.array([[1, 0], [1, 0], [0, 1], [1, 1]]), np.array([7, 7, 8, 8])
+    >>> recall_among_tracks(embeddings, labels, tracks, ks=(1,))  # among all clips it is 0.875
+    {1: 0.375}
+    """
+    owners, sizes = np.unique(tracks, return_inverse=True)[1], np.unique(tracks, return_counts=True)[1]
+    members = [np.flatnonzero(owners == track) for track in range(len(sizes))]
+    recalls = []
+    for turn in range(sizes.max()):
+        chosen = np.array([clips[turn % len(clips)] for clips in members])
+        if np.asarray(labels)[chosen].any():
+            recalls.append(multilabel_recall_at_k(embeddings[chosen], labels[chosen], ks))
+    if not recalls:
+        raise ValueError(f"there is nothing to find: none of the {len(tracks)} clips has a tag")
+    return {k: float(np.mean([recall[k] for recall in recalls])) for k in ks}

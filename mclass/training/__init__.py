@@ -11,7 +11,7 @@ from mclass.memory import keep_freed_memory
 from mclass.training.contrastive import Contrastive, MoCo
 from mclass.training.distillation import Distillation
 from mclass.training.fit import Run, fit
-from mclass.training.metric_learning import MetricLearning, recall_among_tracks
+from mclass.training.metric_learning import MetricLearning
 from mclass.training.optimizers import OPTIMIZERS, SCHEDULES, Schedule, create_optimizer, layerwise
 from mclass.training.predictive import CPC
 from mclass.training.probing import Probe, embeddings, probe, probe_embeddings
@@ -56,5 +56,4 @@ __all__ = [
     "layerwise",
     "probe",
     "probe_embeddings",
-    "recall_among_tracks",
 ]

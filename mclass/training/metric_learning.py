@@ -77,8 +77,8 @@ class MetricLearning(Task):
     augment : Transform, optional
         What happens to each crop.
     among : {"clips", "tracks"}
-        Who may be a neighbour in validation: all other clips, or one clip of each track (`recall_among_tracks`).
-        Where tracks have several clips, the first is already high for a network that recognises recordings.
+        Who may be a neighbour in validation: all other clips, or one clip of each track (see
+        `mclass.metrics.recall_among_tracks`). Where tracks have several clips, the first is already high for a network that recognises recordings.
     **optimization
         `optimizer`, `learning_rate`, `schedule`, …: see `mclass.training.Task`.
 
@@ -339,7 +339,7 @@ class MetricLearning(Task):
             if self._named:  # queries without tags are named once
                 warnings.simplefilter("ignore", metrics.UndefinedQueriesWarning)
             if self.among == "tracks":
-                recall = recall_among_tracks(embeddings, truth, self._valid_tracks, ks)
+                recall = metrics.recall_among_tracks(embeddings, truth, self._valid_tracks, ks)
             else:
                 recall = metrics.multilabel_recall_at_k(embeddings, truth, ks)
         self._named = True
@@ -350,44 +350,3 @@ class MetricLearning(Task):
             z = [self.triplet_loss.block(part, notion.to(outputs.device)) for part in z]
         loss = losses.TripletLoss(self.margin, self.distance)(*z)
         return {"valid_loss": loss, **{f"valid_recall@{k}": value for k, value in recall.items()}}
-
-
-def recall_among_tracks(
-    embeddings: np.ndarray, labels: np.ndarray, tracks: np.ndarray, ks: Sequence[int] = NEIGHBOURS
-) -> dict[int, float]:
-    """Multi-label recall at K where each track has one clip, so that recognising the recording does not help.
-
-    The mean over choices of that clip: each track's first one, its second one, and so on; a track with fewer clips
-    begins again with its first.
-
-    Parameters
-    ----------
-    embeddings : array, shape (n, dim)
-    labels : array, shape (n, num_tags)
-    tracks : array, shape (n,)
-        The track of each clip.
-    ks : sequence of int
-        Each below the number of tracks.
-
-    Raises
-    ------
-    ValueError
-        As `mclass.metrics.multilabel_recall_at_k`; also if no clip has a tag.
-
-    Examples
-    --------
-    >>> embeddings = np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1]])
-    >>> labels, tracks = np.array([[1, 0], [1, 0], [0, 1], [1, 1]]), np.array([7, 7, 8, 8])
-    >>> recall_among_tracks(embeddings, labels, tracks, ks=(1,))  # among all clips it is 0.875
-    {1: 0.375}
-    """
-    owners, sizes = np.unique(tracks, return_inverse=True)[1], np.unique(tracks, return_counts=True)[1]
-    members = [np.flatnonzero(owners == track) for track in range(len(sizes))]
-    recalls = []
-    for turn in range(sizes.max()):
-        chosen = np.array([clips[turn % len(clips)] for clips in members])
-        if np.asarray(labels)[chosen].any():
-            recalls.append(metrics.multilabel_recall_at_k(embeddings[chosen], labels[chosen], ks))
-    if not recalls:
-        raise ValueError(f"there is nothing to find: none of the {len(tracks)} clips has a tag")
-    return {k: float(np.mean([recall[k] for recall in recalls])) for k in ks}
