@@ -10,7 +10,7 @@ A narrow 2D-CNN, trained on the split by artist. Three comparisons:
 * ``regulariser``: Adam on the clips of ten artists, for twice as many epochs: dropout between blocks, weight
   decay (in the gradient, and AdamW's own), label smoothing, and nothing.
 
-Protocol: the learning rate of each optimizer is the best of four on the validation part of a seed that is not used
+Protocol: the learning rate of each optimizer is the best of five on the validation part of a seed that is not used
 again (``--choose``); schedules start from Adam's (the one-cycle schedule peaks at it). A seed fixes the split, the
 artists, the crops, their order and the first weights. The score is that of the last epoch on the test part, looked
 at once; no epoch is chosen, since how fast one gets there is the question.
@@ -45,8 +45,8 @@ LEARNING_RATES = {
     "adamw": 0.01,
     "nadam": 0.01,
 }
-TRIED = dict.fromkeys(("sgd", "momentum", "nesterov"), (0.03, 0.1, 0.3, 1.0)) | dict.fromkeys(
-    ("rmsprop", "adagrad", "adam", "adamw", "nadam"), (0.001, 0.003, 0.01, 0.03)
+TRIED = dict.fromkeys(("sgd", "momentum", "nesterov"), (0.03, 0.1, 0.3, 1.0, 3.0)) | dict.fromkeys(
+    ("rmsprop", "adagrad", "adam", "adamw", "nadam"), (0.001, 0.003, 0.01, 0.03, 0.1)
 )
 SCHEDULES = {
     "constant": {},

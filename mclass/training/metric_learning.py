@@ -78,7 +78,8 @@ class MetricLearning(Task):
         What happens to each crop.
     among : {"clips", "tracks"}
         Who may be a neighbour in validation: all other clips, or one clip of each track (see
-        `mclass.metrics.recall_among_tracks`). Where tracks have several clips, the first is already high for a network that recognises recordings.
+        `mclass.metrics.recall_among_tracks`). Where tracks have several clips, the first is already high for a
+        network that recognises recordings.
     **optimization
         `optimizer`, `learning_rate`, `schedule`, …: see `mclass.training.Task`.
 
