@@ -1,0 +1,164 @@
+"""Curves of the chapter on training, computed by the formulas that they explain."""
+
+from __future__ import annotations
+
+import math
+
+from diagrams.draw import arrow, axes, box, circle, curve, down, path, rect, svg, text
+
+EPOCHS = 30
+
+
+def one_cycle(progress: float, rise: float = 0.3) -> float:
+    """From a 25th up to 1 along half a cosine, then down to almost 0 along another."""
+    first, last = 1 / 25, 1 / 250_000
+    if progress < rise:
+        return first + (1 - first) * (1 - math.cos(math.pi * progress / rise)) / 2
+    return last + (1 - last) * (1 + math.cos(math.pi * (progress - rise) / (1 - rise))) / 2
+
+
+# The learning rate of epoch e as a share of the one given, with the options of `mclass.training.Schedule`.
+SCHEDULES = {
+    "constant": lambda e: 1.0,
+    "step": lambda e: 0.1 ** (e // 10),
+    "exponential": lambda e: 0.95**e,
+    "inverse": lambda e: 1 / (1 + 0.1 * e),
+    "cosine": lambda e: (1 + math.cos(math.pi * e / EPOCHS)) / 2,
+    "cosine_restarts": lambda e: (1 + math.cos(math.pi * (e % 10) / 10)) / 2,
+}
+
+
+def schedules() -> str:
+    """Eight learning-rate schedules, small multiples."""
+    parts, width, height = [], 118, 78
+    drawn = {name: [rate(e) for e in range(EPOCHS + 1)] for name, rate in SCHEDULES.items()}
+    drawn["plateau"] = [0.2 ** sum(e >= at for at in (9, 19, 25)) for e in range(EPOCHS + 1)]
+    drawn["one_cycle"] = [one_cycle(e / EPOCHS) for e in range(EPOCHS + 1)]
+    order = ["constant", "step", "exponential", "inverse", "plateau", "cosine", "cosine_restarts", "one_cycle"]
+    jumps = {"step", "plateau"}
+    drawn["cosine_restarts"].pop()  # it would begin again
+    for index, name in enumerate(order):
+        x, y = 16 + (index % 4) * 136, 152 + (index // 4) * 140
+        parts += [text(x, y - height - 14, name.replace("_", " "), 16, anchor="start", bold=True)]
+        parts.append(path(f"M{x} {y - height - 4}V{y}H{x + width}", "line", 1.5))
+        points = []
+        for epoch, rate in enumerate(drawn[name]):
+            at = x + width * epoch / EPOCHS, y - height * rate
+            if name in jumps and points:
+                points.append((at[0], points[-1][1]))  # a step is upright
+            points.append(at)
+        parts.append(curve(points, "sea", 2.5))
+    parts.append(text(16, 24, "learning rate, from epoch 0 to 30", 16, "muted", "start"))
+    return svg(308, "Eight learning-rate schedules", *parts)
+
+
+def losses() -> str:
+    """What a decision costs, by the probability that it gives to the truth."""
+    x, y, width, height, top = 52, 262, 330, 226, 4.0
+    parts = axes(x, y, width, height, "", "loss")
+    parts.append(text(x + width, y + 42, "probability given to the truth", 16, "muted", "end"))
+    for mark in (0, 0.5, 1):
+        parts.append(text(x + width * mark, y + 20, f"{mark:g}", 15, "muted"))
+    for value in (1, 2, 3):
+        parts.append(text(x - 10, y - height * value / top + 5, str(value), 15, "muted", "end"))
+    for gamma, colour, name in (
+        (0, "sea", "cross-entropy"),
+        (1, "leaf", "focal, γ = 1"),
+        (2, "amber", "focal, γ = 2"),
+        (5, "brick", "focal, γ = 5"),
+    ):
+        points = []
+        for i in range(1, 200):
+            p = i / 200
+            loss = -((1 - p) ** gamma) * math.log(p)
+            if loss <= top:
+                points.append((x + width * p, y - height * loss / top))
+        parts.append(curve(points, colour, 2.5))
+        row = 60 + 30 * (0, 1, 2, 5).index(gamma)
+        parts += [path(f"M400 {row}h24", colour, 3), text(432, row + 6, name, 16, anchor="start")]
+    parts.append(text(400, 200, "right answers", 16, "muted", "start"))
+    parts.append(text(400, 220, "hardly count any more", 15, "muted", "start"))
+    parts.append(path(f"M396 206L{x + width * 0.88:g} {y - 8}", "muted", 1.2))
+    return svg(316, "Cross-entropy and focal loss", *parts)
+
+
+def rates() -> str:
+    """Gradient descent in a bowl, w ← w - η w, with four learning rates."""
+    parts, steps = [], 12
+    cases = [(0.1, "too low"), (0.7, "good"), (1.8, "nearly too high"), (2.1, "too high")]
+    for index, (rate, name) in enumerate(cases):
+        x, y, width, half = 16 + index * 136, 118, 118, 62
+        parts += [
+            text(x, 28, name, 16, anchor="start", bold=True),
+            text(x, 48, f"η = {rate:g}", 16, "muted", "start"),
+        ]
+        parts.append(rect(x, y - half, width, 2 * half, "plain", "line"))
+        parts.append(path(f"M{x} {y}h{width}", "line", 1, more='stroke-dasharray="4 4"'))
+        points, w = [], 1.0 if rate < 2 else 0.3
+        for step in range(steps + 1):
+            points.append((x + 6 + (width - 12) * step / steps, y - 0.8 * half * w))
+            w -= rate * w
+        parts.append(curve(points, "brick" if rate > 2 else "sea", 2))
+        parts += [circle(px, py, 2.6, "brick" if rate > 2 else "sea") for px, py in points]
+    parts.append(
+        text(16, 204, "the weight after each of twelve steps; dashed: the best one", 16, "muted", "start")
+    )
+    return svg(218, "Four learning rates in a bowl", *parts)
+
+
+def early_stopping() -> str:
+    """Training and validation loss, and where to stop. Drawn, not measured."""
+    x, y, width, height = 40, 232, 400, 196
+    parts = axes(x, y, width, height, "epochs", "loss")
+
+    def train(t: float) -> float:
+        return 0.12 + 0.75 * math.exp(-3.4 * t)
+
+    def valid(t: float) -> float:
+        return 0.27 + 0.62 * math.exp(-5 * t) + 0.3 * t**2
+
+    grid = [i / 100 for i in range(101)]
+    best = min(grid, key=valid)
+    stop = best + 0.22
+    for loss, colour, name in ((train, "sea", "training"), (valid, "brick", "validation")):
+        parts.append(curve(((x + width * t, y - height * loss(t)) for t in grid), colour, 2.5))
+        parts.append(text(x + width + 8, y - height * loss(1) + 6, name, 16, colour, "start"))
+    at = x + width * best, y - height * valid(best)
+    end = x + width * stop
+    parts += [
+        path(f"M{at[0]:g} {y}V{at[1] - 50:.1f}", "leaf", 1.5, more='stroke-dasharray="4 4"'),
+        circle(*at, 6, "leaf"),
+        text(at[0], at[1] - 58, "best: these weights are kept", 16, "leaf"),
+        path(f"M{end:g} {y}V{at[1] - 20:.1f}", "muted", 1.5, more='stroke-dasharray="4 4"'),
+        text(end + 6, y - 10, "stop", 16, "muted", "start"),
+        arrow(at[0] + 4, y - 16, end - at[0] - 6),
+        text((at[0] + end) / 2, y - 24, "patience", 16, "muted"),
+    ]
+    return svg(266, "Early stopping", *parts)
+
+
+def batch_norm() -> str:
+    """Batch norm takes its mean from the batch in training, from an average of old batches in use."""
+    parts = []
+    for x, mode, source, colour, more in (
+        (12, "model.train()", "this batch", "yellow", "and updates the average"),
+        (288, "model.eval()", "running average", "green", "and changes nothing"),
+    ):
+        middle = x + 130
+        parts += [box(x, 10, 260, 222), text(middle, 40, mode, 18, bold=True)]
+        parts += [box(middle - 100, 56, 200, 36, "blue"), text(middle, 80, "values of a channel", 16)]
+        parts.append(down(middle, 92, 22))
+        parts += [box(middle - 118, 114, 236, 60, colour), text(middle, 138, "minus mean, by deviation:", 16)]
+        parts.append(text(middle, 160, f"of {source}", 16, bold=True))
+        parts.append(down(middle, 174, 20))
+        parts.append(text(middle, 216, more, 16, "muted"))
+    return svg(242, "Batch norm in training and in use", *parts)
+
+
+FIGURES = {
+    "schedules.svg": schedules,
+    "losses.svg": losses,
+    "learning_rates.svg": rates,
+    "early_stopping.svg": early_stopping,
+    "batch_norm.svg": batch_norm,
+}

@@ -1,0 +1,71 @@
+"""The book's diagrams tell the truth: shapes are those of the models, curves those of the schedules."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mclass import models
+from mclass.training.optimizers import Schedule, create_optimizer
+
+BOOK = Path(__file__).resolve().parents[1] / "book"
+spec = importlib.util.spec_from_file_location("book_figures", BOOK / "figures.py")
+figures = importlib.util.module_from_spec(spec)
+sys.modules.setdefault(spec.name, figures)
+spec.loader.exec_module(figures)
+
+
+def shapes_inside(name: str) -> tuple[set, int]:
+    """Shapes of everything that the parts of a model hand on, without the batch, and its input's length."""
+    model = models.create(name).eval()
+    found = set()
+
+    def note(module, inputs, output):
+        for one in output if isinstance(output, tuple) else (output,):
+            if isinstance(one, torch.Tensor):
+                found.add(tuple(one.shape[1:]))
+
+    for part in model.modules():
+        part.register_forward_hook(note)
+    waveform = torch.randn(1, model.num_samples) / 10
+    with torch.no_grad():
+        found |= {tuple(method(waveform).shape[1:]) for method in (model.features, model.embed, model)}
+        if hasattr(model, "tokens"):
+            found.add(tuple(model.tokens(waveform).shape[1:]))
+    # A convolution over time may work on pictures of height 1.
+    return found | {(s[0], s[2]) for s in found if len(s) == 3 and s[1] == 1}, model.num_samples
+
+
+@pytest.mark.parametrize("name", figures.architectures.NETWORKS)
+def test_shapes_in_a_network_s_diagram_are_those_of_the_model(name):
+    found, num_samples = shapes_inside(name)
+    _, ((_, _, _, first), *rows) = figures.architectures.NETWORKS[name]
+    assert first == (num_samples,)
+    for _, what, _, shape in rows:
+        assert shape in found, f"{name}: {what} {shape}"
+
+
+@pytest.mark.parametrize("name", [*figures.training.SCHEDULES, "one_cycle"])
+def test_schedules_are_drawn_as_they_are(name):
+    epochs, steps = figures.training.EPOCHS, 100
+    optimizer = create_optimizer("sgd", [torch.nn.Parameter(torch.zeros(1))], learning_rate=1.0)
+    made = Schedule(name).create(optimizer, epochs=epochs, steps_per_epoch=steps)
+    per_epoch = steps if name == "one_cycle" else 1
+    for index in range(epochs * per_epoch - 1):
+        drawn = figures.training.SCHEDULES.get(name, lambda e: figures.training.one_cycle(e / epochs))
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(drawn(index / per_epoch), abs=0.01)
+        optimizer.step()
+        if made:
+            made["scheduler"].step()
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+def test_text_can_be_read_on_a_phone(name):
+    drawn = figures.FIGURES[name]()
+    assert 'viewBox="0 0 560 ' in drawn
+    assert min(int(size) for size in re.findall(r'<text[^>]*font-size="(\d+)"', drawn)) >= 15
