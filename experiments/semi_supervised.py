@@ -50,9 +50,13 @@ CROPS = mclass.scale(smoke=32, cpu=640, gpu=8000)  # labelled ones in an epoch, 
 LEARNING_RATE = 0.003
 # Of the second loss; that of "mean teacher" and "consistency" is a squared difference of probabilities, and small.
 WEIGHTS = {"pseudo-labels": 1.0, "noisy student": 1.0, "consistency": 10.0, "mean teacher": 10.0, "entropy": 0.1}
-TRIED = {"pseudo-labels": (0.5, 1, 2), "noisy student": (0.5, 1, 2), "entropy": (0.03, 0.1, 0.3)} | dict.fromkeys(
-    ("consistency", "mean teacher"), (3, 10, 30)
-)
+TRIED = {
+    "pseudo-labels": (0.5, 1.0, 2.0, 4.0),
+    "noisy student": (0.25, 0.5, 1.0, 2.0),
+    "consistency": (1.0, 3.0, 10.0, 30.0),
+    "mean teacher": (1.0, 3.0, 10.0, 30.0),
+    "entropy": (0.01, 0.03, 0.1, 0.3),
+}
 CHOICE = {"seed": 100, "budget": 0.05}
 # What learned with more than labels, and what it is compared with.
 AGAINST = {
@@ -152,22 +156,17 @@ def run(budget: float, seed: int, epochs: int, num_tracks: int | None, pool_trac
     return (one.rows,)
 
 
-def choose(epochs: int, num_tracks: int | None, pool_tracks: int) -> pd.DataFrame:
-    """Validation scores of every way with each strength that was tried, on one seed that is not used again."""
+def choose(way: str, weight: float, epochs: int, num_tracks: int | None, pool_tracks: int) -> tuple[list[dict]]:
+    """The validation score of a way with one strength, on a seed that is not used again."""
     etude = mclass.datasets.load("etude", num_tracks=num_tracks)
     one = Trainer(etude, etude.unlabelled(pool_tracks), epochs=epochs, **CHOICE)
-    teachers = {}
-    for name, augment in (("pseudo-labels", None), ("noisy student", one.noise)):
-        task = training.Tagging(one.network(), augment=augment)
+    teacher = None
+    if way in ("pseudo-labels", "noisy student"):
+        task = training.Tagging(one.network(), augment=one.noise if way == "noisy student" else None)
         one.fit(task)
-        teachers[name] = task.judged
-    rows = []
-    for way, weights in TRIED.items():
-        for weight in weights:
-            found = one.fit(one.task(way, weight, one.network(), teachers.get(way)))
-            rows.append({"way": way, "weight": weight, "valid_roc_auc": found.history["valid_roc_auc"].max()})
-            print(rows[-1], flush=True)
-    return pd.DataFrame(rows)
+        teacher = task.judged
+    found = one.fit(one.task(way, weight, one.network(), teacher))
+    return ([{"valid_roc_auc": found.history["valid_roc_auc"].max()}],)
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
@@ -205,19 +204,16 @@ def main(arguments: list[str] | None = None) -> None:
     etude = mclass.datasets.load("etude", num_tracks=options.num_tracks)
     etude.unlabelled(options.pool_tracks)  # rendered before the workers ask for it
     size = {name: getattr(options, name) for name in ("epochs", "num_tracks", "pool_tracks")}
+    common = {"size": size, "workers": options.workers, "fresh": options.fresh}
     if options.choose:
-        table = choose(**size).assign(**CHOICE, **size, made_with=runs.made_with())
-        runs.write(table.round(5), options.out / "semi_supervised_choice.csv")
+        plan = [{"way": way, "weight": weight} for way, weights in TRIED.items() for weight in weights]
+        (table,) = runs.collect(
+            choose, plan, [options.out / "semi_supervised_choice.csv"], tuple(plan[0]), **common
+        )
+        print(table.loc[table.groupby("way", sort=False)["valid_roc_auc"].idxmax()].to_string(index=False))
         return
-    (table,) = runs.collect(
-        run,
-        [{"budget": budget, "seed": seed} for seed in range(options.seeds) for budget in BUDGETS],
-        [options.out / "semi_supervised.csv"],
-        ("budget", "seed"),
-        size=size,
-        workers=options.workers,
-        fresh=options.fresh,
-    )
+    plan = [{"budget": budget, "seed": seed} for seed in range(options.seeds) for budget in BUDGETS]
+    (table,) = runs.collect(run, plan, [options.out / "semi_supervised.csv"], tuple(plan[0]), **common)
     for name, result in (("summary", summary(table)), ("gains", gains(table))):
         runs.write(result, options.out / f"semi_supervised_{name}.csv")
         print(result.to_string(index=False), end="\n\n")
