@@ -49,7 +49,7 @@ BUDGETS = (0.01, 0.05, 0.24, 1.0)
 CROPS = mclass.scale(smoke=32, cpu=640, gpu=8000)  # labelled ones in an epoch, however many clips have labels
 LEARNING_RATE = 0.003
 # Of the second loss; that of "mean teacher" and "consistency" is a squared difference of probabilities, and small.
-WEIGHTS = {"pseudo-labels": 1.0, "noisy student": 1.0, "consistency": 10.0, "mean teacher": 10.0, "entropy": 0.1}
+WEIGHTS = {"pseudo-labels": 2.0, "noisy student": 0.25, "consistency": 1.0, "mean teacher": 1.0, "entropy": 0.01}
 TRIED = {
     "pseudo-labels": (0.5, 1.0, 2.0, 4.0),
     "noisy student": (0.25, 0.5, 1.0, 2.0),
