@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from functools import partial
+from pathlib import Path
 
 from diagrams.draw import box, circle, curve, down, path, rect, svg, text
 
@@ -116,6 +118,9 @@ NETWORKS = {
         ],
     ),
 }
+MEASURED = Path(__file__).resolve().parents[2] / "mclass" / "models" / "measured.csv"
+COMPARED = ("fcn", "short_chunk_cnn", "short_chunk_cnn_res", "musicnn", "sample_cnn", "sample_cnn_se", "crnn")
+COMPARED += ("self_attention", "music_tagging_transformer", "harmonic_cnn")
 COLOUR = {"sound": "muted", "picture": "sea", "conv": "amber", "tokens": "leaf", "time": "leaf", "tags": "brick"}
 
 
@@ -276,6 +281,31 @@ def hearing() -> str:
     return svg(bottom + 36, "Half a minute of music, cut as each network wants it", *parts)
 
 
+def cost() -> str:
+    """Parameters and multiply-adds, from the table that the benchmark of the models writes."""
+    with MEASURED.open(encoding="utf-8") as file:
+        rows = {row["model"]: row for row in csv.DictReader(file)}
+    parts, step, left, middle, length = [], 34, 206, 386, 104
+    parts.append(text(left, 28, "parameters, millions", 16, "muted", "start"))
+    parts.append(text(middle, 28, "work per second", 16, "muted", "start"))
+
+    def per_second(row: dict[str, str]) -> float:
+        return float(row["multiply-adds (M)"]) / float(row["input"].split(" s")[0])
+
+    shown = sorted((rows[name] for name in COMPARED), key=per_second)
+    most = max(int(row["parameters"]) for row in shown), max(map(per_second, shown))
+    for index, row in enumerate(shown):
+        y = 44 + step * index
+        values = int(row["parameters"]), per_second(row)
+        parts.append(text(left - 10, y + 17, row["model"].replace("music_tagging_", ""), 16, anchor="end"))
+        for x, value, largest, colour in zip((left, middle), values, most, ("sea", "amber"), strict=True):
+            bar = max(2, length * value / largest)
+            parts.append(rect(x, y, bar, 22, colour, more='rx="3"'))
+            label = f"{value / 1e6:.1f}" if x == left else f"{value:.0f}"
+            parts.append(text(x + bar + 6, y + 17, label, 16, anchor="start"))
+    return svg(44 + step * len(shown) + 8, "Parameters and work of the networks", *parts)
+
+
 def attention() -> str:
     """How a class token gathers what all moments say."""
     parts, y, weights = [], 160, (0.05, 0.1, 0.55, 0.12, 0.04, 0.4, 0.06)
@@ -297,4 +327,5 @@ FIGURES = {f"network_{name}.svg": partial(network, name) for name in NETWORKS} |
     "filters.svg": filters,
     "hearing.svg": hearing,
     "attention.svg": attention,
+    "cost.svg": cost,
 }
