@@ -2,7 +2,8 @@
 
 A page passes if it loads without a console error and without a request to anywhere else, its formulas are
 typeset, its images are there and described, its audio players have a duration, its links lead somewhere, its
-cells wrote nothing to stderr, and it also shows in dark mode. Prints a table; exits 1 if a page fails.
+cells wrote nothing to stderr, it also shows in dark mode, and axe-core finds nothing in its text and figures that
+keeps out readers with a screen reader, a keyboard or weak eyes. Prints a table; exits 1 if a page fails.
 
     python book/check.py [FOLDER]
 """
@@ -20,6 +21,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -71,6 +73,15 @@ LOOK = """async () => {
         overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
         brightness: rgb.length > 3 && rgb[3] === 0 ? 255 : (rgb[0] + rgb[1] + rgb[2]) / 3,
     };
+}"""
+
+# Runs axe-core on what we wrote; the frame around it is the theme's, and docutils writes the bibliography.
+AXE = """async () => {
+    if (!document.querySelector('article')) return [];
+    const where = {include: [['article']], exclude: [['.citation-list']]};
+    const {violations} = await axe.run(where, {resultTypes: ['violations']});
+    const place = (node) => node.target.join(' ').slice(0, 90);
+    return violations.flatMap((one) => one.nodes.map((node) => one.id + ' at ' + place(node)));
 }"""
 
 
@@ -174,6 +185,7 @@ def check_pages(folder: Path, pages: list[Page], browser_path: str) -> None:
     """Open each page wide and light, and narrow and dark; add what is wrong to its problems."""
     from playwright.sync_api import Error, sync_playwright
 
+    axe = (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
     looks = [("light", 1280, 900), ("dark", 390, 844)]
     with serve(folder) as address, sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
         for scheme, width, height in looks:
@@ -214,6 +226,9 @@ def check_pages(folder: Path, pages: list[Page], browser_path: str) -> None:
                     tab.goto(f"{address}/{page.name}", wait_until="load", timeout=30_000)
                     tab.wait_for_load_state("networkidle", timeout=30_000)
                     judge(page, tab.evaluate(LOOK), dark=scheme == "dark")
+                    tab.evaluate(axe)
+                    for violation in tab.evaluate(AXE):
+                        page.add(f"accessibility: {violation}")
                 except Error as error:
                     page.add(f"does not load: {str(error).splitlines()[0][:140]}")
                 tab.close()

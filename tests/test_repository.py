@@ -315,11 +315,17 @@ FAULTS = [  # page, what is on it, what must be said about it
     ("text", "<div class='output stderr'>UserWarning</div>", "stderr: UserWarning"),
     ("text", "<style>html body {background: white !important}</style>", "bright background in dark mode"),
     ("text", "<div style='width:3000px'>x</div>", "pixels wider than the window"),
+    ("text", "<article><table><tr><th></th></tr></table></article>", "accessibility: empty-table-header at th"),
+    (
+        "media",
+        "<article><p style='color: #999; background: #fff'>pale</p></article>",
+        "accessibility: color-contrast at p",
+    ),
     ("text", "<p>" + "x" * 2_100_000 + "</p>", "2.1 MB of HTML"),
 ]
 GOOD = (
-    "<h1 id='top'>x</h1><a href='#top'>x</a><a href='media.html'>x</a><a href='https://example.org/'>x</a>"
-    "<img src='dot.svg' alt='a dot'><audio controls aria-label='tone' src='AUDIO'></audio>"
+    "<article><h1 id='top'>x</h1><a href='#top'>x</a><a href='media.html'>x</a><a href='https://example.org/'>x</a>"
+    "<img src='dot.svg' alt='a dot'><audio controls aria-label='tone' src='AUDIO'></audio></article>"
 )
 
 
