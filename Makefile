@@ -9,7 +9,7 @@ endif
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install book check test lab bench lint lock clean
+.PHONY: help install book check pdf test lab bench lint lock clean
 
 help: ## Show this list
 	@printf '\n  Music Classification with Deep Learning\n\n'
@@ -31,6 +31,9 @@ book: install ## Execute every notebook and build the HTML book
 
 check: install ## Look at every page of the built book in headless Chromium, with the network cut
 	$(BIN)/python book/check.py
+
+pdf: book ## Print the built book into _build/book.pdf (Chromium must be installed)
+	$(BIN)/python book/pdf.py
 
 # Each notebook stays on one of two workers (its cells share a kernel), with one thread: two threads each on two
 # cores get in each other's way and take three times as long. The unit tests are faster without workers.

@@ -349,3 +349,32 @@ def test_page_check_finds_each_kind_of_fault(tmp_path):
     assert found["good.html"] == []
     for name, _, problem in FAULTS:
         assert any(problem in one for one in found[f"{name}.html"]), (problem, found[f"{name}.html"])
+
+
+def test_the_book_is_printed_in_its_order_with_answers_unfolded(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "book")
+    pdf = script("pdf")
+    browser = pdf.find_browser()
+    if not browser:
+        pytest.skip("no Chromium or Chrome installed")
+    from pypdf import PdfReader
+
+    for name, words in (
+        ("intro", "<a href='b.html'>first</a>"),
+        ("b", "<details>folded</details>"),
+        ("a", "last"),
+    ):
+        head = f"<!doctype html><link rel=icon href=data:,><title>{name}</title>"
+        (tmp_path / f"{name}.html").write_text(f"{head}<article><h1>{name}</h1>{words}</article>")
+    toc = {"root": "intro", "parts": [{"caption": "Part", "chapters": [{"file": "b"}, {"file": "a"}]}]}
+    assert pdf.print_book(tmp_path, toc, tmp_path / "new" / "book.pdf", browser) == 3
+    book = PdfReader(tmp_path / "new" / "book.pdf")
+    texts = [page.extract_text() for page in book.pages]
+    for text, words in zip(texts, ("first", "folded", "last"), strict=True):
+        assert words in text
+    assert not book.pages[0].get("/Annots")  # no link to a server that is gone
+    intro, part, (b, a) = book.outline
+    assert [one.title for one in (intro, part, b, a)] == ["intro", "Part", "b", "a"]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["book.pdf"]
+    with pytest.raises(FileNotFoundError, match="no page for c"):
+        pdf.print_book(tmp_path, {"root": "c"}, tmp_path / "c.pdf", browser)
