@@ -1,7 +1,8 @@
-"""An HTML page of tagged recordings: a player, the top tags, and a cursor that moves over the taggram.
+"""Tagged recordings to look at and listen to: a player, the top tags, and a cursor that moves over the taggram.
 
-The page is one file that needs no network. Recordings of up to five minutes in all are stored in it, as mono MP3;
-longer ones are played from the original files, which the page finds relative to its own place: move them together.
+`write` makes a page of them, `player` shows one in a notebook. A page is one file that needs no network.
+Recordings of up to five minutes in all are stored in it, as mono MP3; longer ones are played from the original
+files, which the page finds relative to its own place: move them together.
 
 Taught in: 04_supervised.
 """
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 EMBEDDED_SECONDS = 300  # about 2.4 MB of base64
 _RATE = 22_050
-_TEMPLATE = Path(__file__).with_name("report.html")
+_PAGE = Path(__file__).with_name("report.html")
+_COMPONENT = Path(__file__).with_name("taggram.html")  # how a recording looks, and what it does
 
 
 def write(
@@ -79,11 +81,12 @@ def write(
     path = Path(path).expanduser()
     names = _names(results)
     embedded = sum(result.duration for result in results) <= EMBEDDED_SECONDS
-    sections, data = [], []
+    sections = []
     for i, (result, name) in enumerate(zip(results, names, strict=True)):
         shown = result.top(top)
-        source = _source(result, waveforms[i] if waveforms else None, embedded, path)
-        section = _section(i, result, name, shown, source)
+        section = _section(
+            result, name, shown, _source(result, waveforms[i] if waveforms else None, embedded, path)
+        )
         if len(results) > 1:
             tags = ", ".join(tag for tag, _ in shown[:3])
             section = (
@@ -91,16 +94,6 @@ def write(
                 f'<span class="faint">{_text(tags)}</span></summary>{section}</details>'
             )
         sections.append(section)
-        columns = [result.tags.index(tag) for tag, _ in shown]
-        data.append(
-            {
-                "hop": result.hop_seconds,
-                "chunk": result.chunk_seconds,
-                "duration": max(result.duration, result.chunk_seconds),
-                "tags": [tag for tag, _ in shown],
-                "rows": np.rint(100 * result.taggram[:, columns].T).astype(int).tolist(),
-            }
-        )
     first = results[0]
     about = (
         f"{len(first.tags)} tags" + (f" by {model}" if model else "") + f"; scores: {_SCORES[first.aggregate]}."
@@ -111,13 +104,56 @@ def write(
         "title": _text(names[0] if len(names) == 1 else f"{len(names)} recordings"),
         "about": _text(about),
         "recordings": "\n".join(sections),
-        # "<" would let a tag named "</script>" end the script.
-        "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
+        "component": _COMPONENT.read_text(encoding="utf-8"),
     }
-    page = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _TEMPLATE.read_text(encoding="utf-8"))
+    page = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _PAGE.read_text(encoding="utf-8"))
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path
+
+
+def player(
+    result: TagResult, waveform: Any = None, sample_rate: int | None = None, top: int = 10
+) -> listen.Player:
+    """Show a tagged recording in a notebook: what its tags are while it plays; click into the map to listen there.
+
+    Parameters
+    ----------
+    result : TagResult
+    waveform : array, shape (samples,), optional
+        What to play; the result's file unless given. At most five minutes: the sound becomes part of the notebook.
+    sample_rate : int, optional
+        Of the waveform, in Hz.
+    top : int
+        Tags to show.
+
+    Returns
+    -------
+    mclass.listen.Player
+
+    Raises
+    ------
+    ValueError
+        If the recording is too long to be stored in a notebook.
+    mclass.errors.AudioError
+        If it cannot be played.
+
+    Examples
+    --------
+    >>> from mclass.inference import TagResult
+    >>> chunks = np.array([[0.9, 0.2], [0.7, 0.4]])
+    >>> result = TagResult(["slow", "harp"], chunks.mean(axis=0), chunks, hop_seconds=3.0)
+    >>> player(result, np.zeros(48_000), 16_000)._repr_html_().count("<audio")
+    1
+    """
+    if result.duration > EMBEDDED_SECONDS:
+        raise ValueError(
+            f"{result.duration:.0f} s are too long for a notebook, at most {EMBEDDED_SECONDS}: tag a part of the "
+            "recording, or write a page with result.to_html(path)"
+        )
+    source = _source(result, None if waveform is None else (waveform, sample_rate), True, Path())
+    section = _section(result, _names([result])[0], result.top(top), source)
+    return listen.Player(section + _COMPONENT.read_text(encoding="utf-8"))
 
 
 _SCORES = {
@@ -161,7 +197,17 @@ def _source(result: TagResult, waveform: tuple[Any, int] | None, embedded: bool,
         return file.as_uri()
 
 
-def _section(i: int, result: TagResult, name: str, shown: list[tuple[str, float]], source: str | None) -> str:
+def _section(result: TagResult, name: str, shown: list[tuple[str, float]], source: str | None) -> str:
+    columns = [result.tags.index(tag) for tag, _ in shown]
+    data = {
+        "hop": result.hop_seconds,
+        "chunk": result.chunk_seconds,
+        "duration": max(result.duration, result.chunk_seconds),
+        "tags": [tag for tag, _ in shown],
+        "rows": np.rint(100 * result.taggram[:, columns].T).astype(int).tolist(),
+    }
+    # "<" would let a tag named "</script>" end the script.
+    stored = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     minutes, seconds = divmod(int(result.duration), 60)
     facts = (
         f"{minutes}:{seconds:02} min, {len(result.taggram)} chunks of {result.chunk_seconds:.3g} s, "
@@ -184,8 +230,8 @@ def _section(i: int, result: TagResult, name: str, shown: list[tuple[str, float]
         f'<tr><th scope="row">{_text(tag)}</th><td class="score">{score:.2f}</td>{slider if r == 0 else ""}</tr>'
         for r, (tag, score) in enumerate(shown)
     )
-    return f"""<section id="recording-{i}" aria-label="{_text(name)}">
-<p class="faint">{facts}</p>
+    return f"""<section class="mclass-taggram" aria-label="{_text(name)}">
+<p class="facts">{facts}</p>
 {player}
 <table>
 <thead><tr><th scope="col">Tag</th><th scope="col" class="score">Score</th>
@@ -196,4 +242,5 @@ def _section(i: int, result: TagResult, name: str, shown: list[tuple[str, float]
 <tfoot><tr><td colspan="2"></td><td class="axis"></td></tr></tfoot>
 </table>
 <p class="now"></p>
+<script type="application/json">{stored}</script>
 </section>"""

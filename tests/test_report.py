@@ -32,7 +32,7 @@ def song(path, seconds=9.0, rate=16_000):
 
 def read(path):
     page = BeautifulSoup(Path(path).read_text(encoding="utf-8"), "html.parser")
-    return page, json.loads(page.find(id="data").string)
+    return page, [json.loads(one.string) for one in page.find_all("script", type="application/json")]
 
 
 def test_the_page_holds_scores_taggram_and_sound(tmp_path):
@@ -77,6 +77,17 @@ def test_long_recordings_are_played_from_their_files(tmp_path):
     assert not set("#?") & set(page.audio["src"])  # they would end the path
     assert "original files" in page.get_text()
     assert (tmp_path / "pages.html").stat().st_size < 20_000
+
+
+def test_a_player_for_notebooks_is_the_same_thing(tmp_path):
+    one = result(song(tmp_path / "a.flac"))
+    page, (data,) = read(one.to_html(tmp_path / "page.html"))
+    shown = BeautifulSoup(one.player()._repr_html_(), "html.parser")
+    assert str(shown.section) == str(page.section)
+    assert data["tags"] == [tag for tag, _ in one.top(3)]
+    assert BeautifulSoup(result().player(np.zeros(9000), 1000, top=1)._repr_html_(), "html.parser").audio
+    with pytest.raises(ValueError, match="301 s are too long for a notebook"):
+        result(duration=301.0).player(np.zeros(9000), 1000)
 
 
 def test_several_recordings_and_arrays(tmp_path):

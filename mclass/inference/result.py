@@ -114,6 +114,12 @@ class TagResult:
 
         return taggram(self.taggram, self.tags, self.hop_seconds, k)
 
+    def player(self, waveform: Any = None, sample_rate: int | None = None, top: int = 10) -> Any:
+        """Show it in a notebook, with sound and a cursor over the taggram (see `mclass.report.player`)."""
+        from mclass.report import player
+
+        return player(self, waveform, sample_rate, top)
+
     def to_html(self, path: str | os.PathLike, waveform: Any = None, sample_rate: int | None = None) -> Path:
         """Write a page with a player whose cursor moves over the taggram; returns its path (see `mclass.report`).
 
