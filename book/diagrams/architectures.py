@@ -161,7 +161,7 @@ def network(name: str) -> str:
         if index:
             parts.append(down(middle, y - step + 23, 11))
         parts += glyph(middle, y, kind, shape)
-        parts.append(text(164, y + (-2 if more else 6), what, 18, anchor="start"))
+        parts.append(text(164, y + (-2 if more else 6), what, 19, anchor="start"))
         if more:
             parts.append(text(164, y + 18, more, 16, "muted", "start"))
         numbers = " × ".join(f"{size:,}".replace(",", " ") for size in shape)

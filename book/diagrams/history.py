@@ -58,20 +58,20 @@ ERAS = [  # name, colour, [(year, what, who)]
 
 def timeline() -> str:
     """Years downwards; each era is a block of its colour."""
-    parts, y, row = [], 12, 31
+    parts, y, row = [], 12, 48
     for name, colour, entries in ERAS:
-        height = 36 + row * len(entries)
+        height = 40 + row * len(entries)
         parts.append(rect(10, y, 540, height, colour, "line", 'rx="8"'))
-        parts.append(text(24, y + 25, name, 18, anchor="start", bold=True))
-        first, last = y + 48, y + 48 + row * (len(entries) - 1)
-        parts.append(path(f"M88 {first}V{last}", "muted", 2))
+        parts.append(text(24, y + 28, name, 20, anchor="start", bold=True))
+        first, last = y + 60, y + 60 + row * (len(entries) - 1)
+        parts.append(path(f"M92 {first}V{last}", "muted", 2))
         for index, (year, what, who) in enumerate(entries):
             middle = first + row * index
             parts += [
-                circle(88, middle, 5, "sea"),
-                text(74, middle + 6, str(year), 16, anchor="end"),
-                text(104, middle + 6, what, 16, anchor="start"),
-                text(540, middle + 6, who, 15, "muted", "end"),
+                circle(92, middle, 6, "sea"),
+                text(78, middle + 6, str(year), 19, anchor="end"),
+                text(110, middle + 2, what, 20, anchor="start"),
+                text(110, middle + 22, who, 17, "muted", "start"),
             ]
         y += height + 10
     return svg(y + 2, "Music classification from 1980 to 2024", *parts)
