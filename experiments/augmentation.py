@@ -21,26 +21,19 @@ Intervals are Student's over seeds: they cover another split, other artists and 
 
 from __future__ import annotations
 
-import argparse
-import importlib.metadata
-import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 import mclass
+from experiments import runs
 from experiments.runs import paired
 from mclass import augmentations, inference, metrics, models, training
 from mclass.augmentations import Compose, Gain, HighPass, Mixup, Noise, PolarityInversion, RandomApply, SpecAugment
 from mclass.datasets import MusicDataset
-from mclass.metrics import UndefinedTagsWarning
 
-RESULTS = Path(__file__).with_name("results")
 SIZES = {"few": 10, "all": None, "all, longer": None}  # training artists; None: as many as there are
 LONGER = 3  # times as many epochs
 SCORES = ("roc_auc", "pr_auc", "oracle_roc_auc", "degraded_roc_auc")
@@ -94,43 +87,36 @@ class Degraded(MusicDataset):
         return whole[start : None if num_samples is None else start + num_samples]
 
 
-def run(condition: str, size: str, seed: int, epochs: int, num_tracks: int | None) -> dict:
-    """Train and score once; returns a row of the table."""
-    torch.set_num_threads(1)
+def run(size: str, condition: str, seed: int, epochs: int, num_tracks: int | None) -> tuple[list[dict]]:
+    """Train and score once; a row of the table."""
     etude = mclass.datasets.load("etude", num_tracks=num_tracks)
     train, valid, test = etude.splits(by="artist", seed=seed)
     part = few_artists(train, SIZES[size], seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UndefinedTagsWarning)  # a few artists have not every tag
-        torch.manual_seed(seed)
-        model = models.create("cnn_2d", num_tags=len(etude.tags), channels=CHANNELS)
-        task = training.Tagging(model, augment=conditions(etude.sample_rate)[condition])
-        fitted = training.fit(task, visited(part, CROPS), valid, epochs=epochs, seed=seed, progress=False)
-        scores = inference.predict(task.model, test)
-        degraded = inference.predict(task.model, Degraded(test))
-        row = {
-            "size": size,
-            "condition": condition,
-            "seed": seed,
-            "clips": len(part),
-            "roc_auc": metrics.roc_auc(test.labels, scores),
-            "pr_auc": metrics.pr_auc(test.labels, scores),
-            "oracle_roc_auc": metrics.roc_auc(etude.oracle[test.indices], scores),
-            "degraded_roc_auc": metrics.roc_auc(test.labels, degraded),
-            "train_loss": fitted.history["train_loss"].iloc[-1],
-            "best_epoch": fitted.best_epoch,
-            "epochs": epochs,
-        }
-        tags = metrics.tagwise(test.labels, scores, test.tags).set_index("tag")["roc_auc"]
-    row["versions"] = " ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "symusic"))
-    return row | {f"tag {tag}": tags[tag] for tag in etude.tags}
+    torch.manual_seed(seed)
+    model = models.create("cnn_2d", num_tags=len(etude.tags), channels=CHANNELS)
+    task = training.Tagging(model, augment=conditions(etude.sample_rate)[condition])
+    longer = LONGER if size == "all, longer" else 1
+    fitted = training.fit(task, visited(part, CROPS), valid, epochs=longer * epochs, seed=seed, progress=False)
+    scores = inference.predict(task.model, test)
+    degraded = inference.predict(task.model, Degraded(test))
+    row = {
+        "clips": len(part),
+        "roc_auc": metrics.roc_auc(test.labels, scores),
+        "pr_auc": metrics.pr_auc(test.labels, scores),
+        "oracle_roc_auc": metrics.roc_auc(etude.oracle[test.indices], scores),
+        "degraded_roc_auc": metrics.roc_auc(test.labels, degraded),
+        "train_loss": fitted.history["train_loss"].iloc[-1],
+        "best_epoch": fitted.best_epoch,
+    }
+    tags = metrics.tagwise(test.labels, scores, test.tags).set_index("tag")["roc_auc"]
+    return ([row | {f"tag {tag}": tags[tag] for tag in etude.tags}],)
 
 
 def differences(table: pd.DataFrame, score: str) -> Iterator[tuple[str, str, pd.Series]]:
     """For every size and condition: its score minus that of no augmentation, seed by seed."""
-    for size, runs in table.groupby("size", sort=False):
-        wide = runs.pivot(index="seed", columns="condition", values=score).dropna()
-        for condition in runs["condition"].unique():
+    for size, found in table.groupby("size", sort=False):
+        wide = found.pivot(index="seed", columns="condition", values=score).dropna()
+        for condition in found["condition"].unique():
             if condition != "none":
                 yield size, condition, wide[condition] - wide["none"]
 
@@ -138,18 +124,18 @@ def differences(table: pd.DataFrame, score: str) -> Iterator[tuple[str, str, pd.
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """One row per size and condition, in the words of the book; without augmentation, where the scores start."""
     gains = {
-        (size, condition, score): "{:+.3f} [{:+.3f}, {:+.3f}]".format(*paired(values.to_numpy()))
+        (size, condition, score): runs.interval(values, "{:+.3f}")
         for score in SCORES
         for size, condition, values in differences(table, score)
     }
     rows = []
-    for (size, condition), runs in table.groupby(["size", "condition"], sort=False):
-        row = {"clips": f"{size} ({runs['clips'].mean():.0f})", "augmentation": condition, "seeds": len(runs)}
-        row["train loss"] = round(runs["train_loss"].mean(), 3)
-        row["ROC-AUC"] = f"{runs['roc_auc'].mean():.3f} ± {runs['roc_auc'].std():.3f}"
+    for (size, condition), found in table.groupby(["size", "condition"], sort=False):
+        row = {"clips": f"{size} ({found['clips'].mean():.0f})", "augmentation": condition, "seeds": len(found)}
+        row["train loss"] = round(found["train_loss"].mean(), 3)
+        row["ROC-AUC"] = f"{found['roc_auc'].mean():.3f} ± {found['roc_auc'].std():.3f}"
         names = ("Δ ROC-AUC", "Δ PR-AUC", "Δ ROC-AUC, oracle", "Δ ROC-AUC, degraded")
         for name, score in zip(names, SCORES, strict=True):
-            row[name] = gains.get((size, condition, score), f"at {runs[score].mean():.3f}")
+            row[name] = gains.get((size, condition, score), f"at {found[score].mean():.3f}")
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -169,43 +155,30 @@ def by_tag(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seeds", type=int, default=mclass.scale(smoke=3, cpu=5, gpu=5))
+    parser = runs.arguments(__doc__)
     parser.add_argument("--epochs", type=int, default=mclass.scale(smoke=1, cpu=6, gpu=60))
-    parser.add_argument("--num-tracks", type=int, default=None)
-    parser.add_argument("--workers", type=int, default=2, help="processes that train, one thread each")
     parser.add_argument("--longer", action="store_true", help="also train the chain for longer")
-    parser.add_argument("--fresh", action="store_true", help="repeat runs that are in the table already")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     etude = mclass.datasets.load("etude", num_tracks=options.num_tracks)  # rendered before the workers ask for it
-
-    options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / "augmentation.csv"
-    table = pd.read_csv(path) if path.exists() and not options.fresh else pd.DataFrame()
-    epochs = {size: options.epochs * (LONGER if size == "all, longer" else 1) for size in SIZES}
-    if len(table) and (table["epochs"] != table["size"].map(epochs)).any():
-        parser.error(f"{path} holds runs of other epochs than {options.epochs}: give --fresh, or another --out")
-    done = set(zip(table["size"], table["condition"], table["seed"], strict=True)) if len(table) else set()
-    order = [(size, condition) for size in SIZES for condition in conditions(etude.sample_rate)]
     plan = [
-        (condition, size, seed, epochs[size], options.num_tracks)
+        {"size": size, "condition": condition, "seed": seed}
+        for size in SIZES
+        for condition in conditions(etude.sample_rate)
         for seed in range(options.seeds)
-        for size, condition in order
-        if (size, condition, seed) not in done
-        and (size != "all, longer" or (options.longer and condition in ("none", "chain")))
+        if size != "all, longer" or (options.longer and condition in ("none", "chain"))
     ]
-    jobs = joblib.Parallel(options.workers, return_as="generator")(joblib.delayed(run)(*one) for one in plan)
-    for row in tqdm(jobs, total=len(plan), unit="run"):
-        table = pd.concat([table, pd.DataFrame([row])], ignore_index=True)
-        places = [(order.index((row["size"], row["condition"])), row["seed"]) for _, row in table.iterrows()]
-        table = table.iloc[sorted(range(len(table)), key=places.__getitem__)].reset_index(drop=True)
-        table.round(4).to_csv(path, index=False)  # after each run: a kill costs one or two
-
-    table = pd.read_csv(path)  # what is stored, so that the tables follow from it to the last digit
+    (table,) = runs.collect(
+        run,
+        plan,
+        [options.out / "augmentation.csv"],
+        ("size", "condition", "seed"),
+        size={"epochs": options.epochs, "num_tracks": options.num_tracks},
+        workers=options.workers,
+        fresh=options.fresh,
+    )
     result = summary(table)
-    result.to_csv(options.out / "augmentation_summary.csv", index=False)
-    by_tag(table).round(4).to_csv(options.out / "augmentation_tags.csv", index=False)
+    runs.write(result, options.out / "augmentation_summary.csv")
+    runs.write(by_tag(table).round(4), options.out / "augmentation_tags.csv")
     print(result.to_string(index=False))
 
 

@@ -25,27 +25,20 @@ epochs as they are. Many intervals of 95 % are looked at together: one that just
 
 from __future__ import annotations
 
-import argparse
-import importlib.metadata
-import time
-import warnings
 from collections.abc import Callable
-from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 import torch
 import torchaudio
-from scipy import stats
 from torch import nn
-from tqdm import tqdm
 
 import mclass
-from experiments.supervised import RESULTS, evaluate
+from experiments import runs
+from experiments.runs import interval
+from experiments.supervised import evaluate
 from mclass import inference, models, training
 from mclass.frontends import CQT, MFCC, STFT, Harmonic, LogMel, MultiResolutionLogMel, Raw
-from mclass.metrics import UndefinedTagsWarning
 
 CHANNELS = (16, 32, 64, 64)  # of the four blocks: a fifth of the time that the homework's 2D-CNN takes
 # Rows of the picture -> max-pooling over them, block by block, down to one row.
@@ -161,52 +154,32 @@ def mean_difference(one: nn.Module, other: nn.Module, dataset) -> float:
     return (pictures[0] - pictures[1]).abs().mean().item() if pictures[0].shape == pictures[1].shape else np.nan
 
 
-def run(name: str, seed: int, epochs: int, num_tracks: int | None) -> tuple[dict, list[dict]]:
+def run(front_end: str, seed: int, epochs: int, num_tracks: int | None) -> tuple[list[dict], list[dict]]:
     """Train and score once; returns a row of the table, and those of the changed front ends."""
-    torch.set_num_threads(1)
-    start = time.perf_counter()
     etude = mclass.datasets.load("etude", num_tracks=num_tracks)
     train, valid, test = etude.splits(by="artist", seed=seed)
     torch.manual_seed(seed)
-    model = network(FRONT_ENDS[name](), len(etude.tags))
+    model = network(FRONT_ENDS[front_end](), len(etude.tags))
     shape = tuple(model.frontend(torch.zeros(1, model.num_samples)).shape[1:])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UndefinedTagsWarning)
-        task = training.Tagging(model)
-        fitted = training.fit(task, train, valid, epochs=epochs, seed=seed, progress=False)
+    fitted = training.fit(training.Tagging(model), train, valid, epochs=epochs, seed=seed, progress=False)
     row = {
-        "front_end": name,
-        "seed": seed,
         **evaluate(test, inference.predict(model, test)),
         "shape": " × ".join(map(str, shape)),
         "values": int(np.prod(shape)),
         "parameters": sum(p.numel() for p in model.parameters()),
         "best_epoch": fitted.best_epoch,
-        "epochs": epochs,
         "clips": len(etude),
-        "seconds": round(time.perf_counter() - start, 1),
-        "versions": " ".join(f"{p} {importlib.metadata.version(p)}" for p in ("torch", "torchaudio", "symusic")),
     }
-    if name != REFERENCE:
-        return row, []
+    if front_end != REFERENCE:
+        return [row], []
     original, rows = model.frontend, []
     for change, frontend in changes().items():
         model.frontend = frontend
         scores = evaluate(test, inference.predict(model, test))
         difference = mean_difference(original, frontend, test)
-        rows.append({"change": change, "seed": seed, "difference_db": difference, **scores, "epochs": epochs})
+        rows.append({"change": change, "difference_db": difference, **scores})
         rows[-1]["loss_of_roc_auc"] = row["roc_auc"] - scores["roc_auc"]
-    return row, rows
-
-
-def interval(values: pd.Series, pattern: str = "{:.3f}") -> str:
-    """Mean and Student's 95 % interval.
-
-    >>> interval(pd.Series([0.70, 0.71, 0.72]))
-    '0.710 [0.685, 0.735]'
-    """
-    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-    return f"{pattern} [{pattern}, {pattern}]".format(values.mean(), values.mean() - half, values.mean() + half)
+    return [row], rows
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
@@ -214,9 +187,9 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     scores = table.pivot(index="seed", columns="front_end", values="roc_auc")
     for name in FRONT_ENDS:
-        runs = table[table["front_end"] == name]
-        row = {"front end": name, "picture": runs["shape"].iloc[0], "parameters": runs["parameters"].iloc[0]}
-        row |= {title: interval(runs[score]) for score, title in SCORES.items()}
+        found = table[table["front_end"] == name]
+        row = {"front end": name, "picture": found["shape"].iloc[0], "parameters": found["parameters"].iloc[0]}
+        row |= {title: interval(found[score]) for score, title in SCORES.items()}
         gain = (scores[name] - scores[REFERENCE]).dropna()
         row["Δ ROC-AUC"] = "–" if name == REFERENCE else interval(gain, "{:+.3f}")
         rows.append(row)
@@ -227,54 +200,38 @@ def mismatch_summary(table: pd.DataFrame) -> pd.DataFrame:
     """One row per changed front end."""
     rows = []
     for change in changes():
-        runs = table[table["change"] == change]
-        difference = runs["difference_db"].mean()
+        found = table[table["change"] == change]
+        difference = found["difference_db"].mean()
         text = "< 0.01" if difference < 0.01 else f"{difference:.2f}" if difference < 1 else f"{difference:.0f}"
         rows.append(
             {
                 "what is other": change,
                 "dB": "–" if np.isnan(difference) else text,
-                "ROC-AUC": interval(runs["roc_auc"]),
-                "lost": interval(runs["loss_of_roc_auc"], "{:+.3f}"),
+                "ROC-AUC": interval(found["roc_auc"]),
+                "lost": interval(found["loss_of_roc_auc"], "{:+.3f}"),
             }
         )
     return pd.DataFrame(rows)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seeds", type=int, default=mclass.scale(smoke=2, cpu=5, gpu=5))
+    parser = runs.arguments(__doc__)
     parser.add_argument("--epochs", type=int, default=mclass.scale(smoke=1, cpu=6, gpu=60))
-    parser.add_argument("--num-tracks", type=int, default=None)
-    parser.add_argument("--workers", type=int, default=2, help="processes that train, one thread each")
-    parser.add_argument("--fresh", action="store_true", help="repeat runs that are in the table already")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     mclass.datasets.load("etude", num_tracks=options.num_tracks)  # rendered before the workers ask for it
-
-    options.out.mkdir(parents=True, exist_ok=True)
     paths = [options.out / name for name in ("representations.csv", "representations_mismatch.csv")]
-    tables = [pd.read_csv(path) if path.exists() and not options.fresh else pd.DataFrame() for path in paths]
-    if len(tables[0]) and set(tables[0]["epochs"]) != {options.epochs}:
-        parser.error(
-            f"{paths[0]} holds runs of other epochs than {options.epochs}: give --fresh, or another --out"
-        )
-    done = set(zip(tables[0]["front_end"], tables[0]["seed"], strict=True)) if len(tables[0]) else set()
-    plan = [
-        (name, seed, options.epochs, options.num_tracks)
-        for seed in range(options.seeds)
-        for name in FRONT_ENDS
-        if (name, seed) not in done
-    ]
-    jobs = joblib.Parallel(options.workers, return_as="generator")(joblib.delayed(run)(*one) for one in plan)
-    for row, rows in tqdm(jobs, total=len(plan), unit="run"):
-        for i, (new, path) in enumerate(zip(([row], rows), paths, strict=True)):
-            tables[i] = pd.concat([tables[i], pd.DataFrame(new)], ignore_index=True)
-            tables[i].round(6).to_csv(path, index=False)  # after each run: a kill costs one or two
-    tables = [pd.read_csv(path) for path in paths]  # what is stored, so that the tables follow from it
+    tables = runs.collect(
+        run,
+        [{"front_end": name, "seed": seed} for seed in range(options.seeds) for name in FRONT_ENDS],
+        paths,
+        ("front_end", "seed"),
+        size={"epochs": options.epochs, "num_tracks": options.num_tracks},
+        workers=options.workers,
+        fresh=options.fresh,
+    )
     for table, path, summarise in zip(tables, paths, (summary, mismatch_summary), strict=True):
         result = summarise(table)
-        result.to_csv(path.with_name(f"{path.stem}_summary.csv"), index=False)
+        runs.write(result, path.with_name(f"{path.stem}_summary.csv"))
         print(result.to_string(index=False), end="\n\n")
 
 

@@ -8,9 +8,22 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from experiments import clmr, findings, metric_learning, networks, optimizers, runs, semi_supervised, transfer
+from experiments import (
+    augmentation,
+    clmr,
+    findings,
+    metric_learning,
+    networks,
+    optimizers,
+    representations,
+    runs,
+    semi_supervised,
+    transfer,
+)
 
 SUMMARIES = [
+    ("augmentation", "augmentation_summary", augmentation.summary),
+    ("augmentation", "augmentation_tags", lambda table: augmentation.by_tag(table).round(4)),
     ("clmr", "clmr_summary", clmr.summary),
     ("clmr", "clmr_ablation", clmr.ablation),
     ("metric_learning", "metric_learning_summary", metric_learning.summary),
@@ -18,6 +31,8 @@ SUMMARIES = [
     ("metric_learning_notions", "metric_learning_notions_summary", metric_learning.notions_summary),
     ("networks", "networks_summary", networks.summary),
     ("optimizers", "optimizers_summary", optimizers.summary),
+    ("representations", "representations_summary", representations.summary),
+    ("representations_mismatch", "representations_mismatch_summary", representations.mismatch_summary),
     ("semi_supervised", "semi_supervised_summary", semi_supervised.summary),
     ("semi_supervised", "semi_supervised_gains", semi_supervised.gains),
     ("transfer", "transfer_summary", transfer.summary),
