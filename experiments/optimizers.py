@@ -36,14 +36,14 @@ CHANNELS = (8, 16, 32, 32)
 CROPS = mclass.scale(smoke=32, cpu=640, gpu=9600)  # in an epoch
 ARTISTS = 10  # where regularisers are compared
 LEARNING_RATES = {
-    "sgd": 0.3,
-    "momentum": 0.1,
-    "nesterov": 0.1,
-    "rmsprop": 0.003,
+    "sgd": 1.0,
+    "momentum": 0.3,
+    "nesterov": 0.3,
+    "rmsprop": 0.03,
     "adagrad": 0.03,
-    "adam": 0.01,
-    "adamw": 0.01,
-    "nadam": 0.01,
+    "adam": 0.03,
+    "adamw": 0.03,
+    "nadam": 0.03,
 }
 TRIED = dict.fromkeys(("sgd", "momentum", "nesterov"), (0.03, 0.1, 0.3, 1.0, 3.0)) | dict.fromkeys(
     ("rmsprop", "adagrad", "adam", "adamw", "nadam"), (0.001, 0.003, 0.01, 0.03, 0.1)
