@@ -13,7 +13,7 @@ ERAS = [  # name, colour, [(year, what, who)]
             (2000, "MFCC for music", "Logan"),
             (2002, "timbre, rhythm, pitch: GTZAN", "Tzanetakis and Cook"),
             (2004, "a glass ceiling", "Aucouturier and Pachet"),
-            (2005, "one SVM per song's statistics", "Mandel and Ellis"),
+            (2005, "an SVM on statistics of songs", "Mandel and Ellis"),
             (2008, "a Gaussian mixture per word", "Turnbull et al."),
         ],
     ),
@@ -60,7 +60,7 @@ def timeline() -> str:
     """Years downwards; each era is a block of its colour."""
     parts, y, row = [], 12, 48
     for name, colour, entries in ERAS:
-        height = 40 + row * len(entries)
+        height = 48 + row * len(entries)
         parts.append(rect(10, y, 540, height, colour, "line", 'rx="8"'))
         parts.append(text(24, y + 28, name, 20, anchor="start", bold=True))
         first, last = y + 60, y + 60 + row * (len(entries) - 1)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import math
+from pathlib import Path
 
 from diagrams.draw import arrow, axes, box, circle, curve, down, path, rect, svg, text
 
 EPOCHS = 30
+CHOICE = Path(__file__).resolve().parents[2] / "experiments" / "results" / "optimizers_choice.csv"
 
 
 def one_cycle(progress: float, rise: float = 0.3) -> float:
@@ -106,6 +109,51 @@ def rates() -> str:
     return svg(218, "Four learning rates in a bowl", *parts)
 
 
+def chosen_rates() -> str:
+    """Validation score against learning rate for each optimizer, from the table of the experiment."""
+    with CHOICE.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    groups = [
+        ("one rate for all weights", {"sgd": "sea", "momentum": "leaf", "nesterov": "brick"}),
+        ("a rate for each weight", {"adagrad": "sea", "rmsprop": "leaf", "adam": "brick", "nadam": "amber"}),
+    ]
+    parts, width, height, bottom = (
+        [text(8, 24, "validation ROC-AUC after 3 epochs", 16, "muted", "start")],
+        214,
+        180,
+        252,
+    )
+    low, high = 0.55, 0.87
+    for panel, (title, optimizers) in enumerate(groups):
+        x = 50 + panel * 272
+        parts.append(text(x, 56, title, 17, anchor="start", bold=True))
+        parts.append(path(f"M{x} {bottom - height}V{bottom}H{x + width}", "line", 1.5))
+        rates = sorted({float(row["learning_rate"]) for row in rows if row["optimizer"] in optimizers})
+        at = {rate: x + 14 + (width - 28) * i / (len(rates) - 1) for i, rate in enumerate(rates)}
+        for rate in rates:
+            parts.append(text(at[rate], bottom + 20, f"{rate:g}", 15, "muted"))
+        for score in (0.6, 0.7, 0.8):
+            y = bottom - height * (score - low) / (high - low)
+            parts.append(path(f"M{x} {y:.1f}h{width}", "line", 0.7, more='stroke-dasharray="3 4"'))
+            if panel == 0:
+                parts.append(text(x - 8, y + 5, f"{score:g}", 15, "muted", "end"))
+        for index, (name, colour) in enumerate(optimizers.items()):
+            points = [
+                (
+                    at[float(row["learning_rate"])],
+                    bottom - height * (float(row["valid_roc_auc"]) - low) / (high - low),
+                )
+                for row in sorted(rows, key=lambda row: float(row["learning_rate"]))
+                if row["optimizer"] == name
+            ]
+            parts.append(curve(points, colour, 2.5))
+            parts += [circle(*(round(value, 1) for value in point), 3.5, colour) for point in points]
+            left, y = x + (index % 2) * 110, bottom + 48 + 24 * (index // 2)
+            parts += [path(f"M{left} {y - 5}h20", colour, 3), text(left + 26, y, name, 16, anchor="start")]
+    parts.append(text(544, 24, "across: learning rate", 16, "muted", "end"))
+    return svg(338, "Learning rates of seven optimizers, measured", *parts)
+
+
 def early_stopping() -> str:
     """Training and validation loss, and where to stop. Drawn, not measured."""
     x, y, width, height = 40, 232, 400, 196
@@ -159,6 +207,7 @@ FIGURES = {
     "schedules.svg": schedules,
     "losses.svg": losses,
     "learning_rates.svg": rates,
+    "chosen_rates.svg": chosen_rates,
     "early_stopping.svg": early_stopping,
     "batch_norm.svg": batch_norm,
 }
