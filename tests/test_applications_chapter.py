@@ -1,4 +1,4 @@
-"""The chapter on applications: its code runs and prints what it says, its diagram and its tables are true."""
+"""The chapters on applications and foundation models: code prints what they say; diagrams and numbers are true."""
 
 import contextlib
 import io
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
@@ -14,6 +15,7 @@ from mclass import inference, models
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 TEXT = (BOOK / "applications.md").read_text(encoding="utf-8")
+FOUNDATION = (BOOK / "foundation_models.md").read_text(encoding="utf-8")
 CODE = re.findall(r"^```python\n(.*?)^```", TEXT, re.M | re.S)
 
 
@@ -76,3 +78,26 @@ def test_the_table_of_costs_is_what_was_measured():
         assert int(speed.replace(",", "")) == measured.loc[name, "× real time"]
         seconds = float(time) * {"s": 1, "min": 60}[unit]
         assert seconds == pytest.approx(3600 / measured.loc[name, "× real time"], rel=0.15)
+
+
+# What came after 2021
+
+
+def test_zero_shot_prints_what_the_chapter_says():
+    code = re.findall(r"^```python\n(.*?)^```", FOUNDATION, re.M | re.S)[-1]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code, {})
+    claimed = [line[2:].split() for line in code.splitlines() if line.startswith("# ")]
+    assert claimed == [line.split() for line in printed.getvalue().splitlines()]
+
+
+def test_the_probe_of_random_weights_is_what_was_measured():
+    table = pd.read_csv(BOOK.parent / "experiments" / "results" / "transfer_summary.csv").set_index(
+        ["part", "way", "labels"]
+    )
+    told = re.search(
+        r"macro ROC-AUC of ([\d.]+) on Etude's tags with all labels, and ([\d.]+) on genres", FOUNDATION
+    )
+    row = table.loc[("probe", "random", "100 %")]
+    assert [float(one) for one in told.groups()] == pytest.approx([row["all tags"], row["genre"]], abs=0.005)

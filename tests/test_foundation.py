@@ -2,7 +2,10 @@
 
 import importlib
 import json
+import re
 import socket
+import textwrap
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -180,6 +183,18 @@ def test_pickled_weights_are_refused(folder):
     torch.save({}, folder / "pytorch_model.bin")
     with pytest.raises(ModelError, match=r"pickle \(pytorch_model.bin\).*save_file"):
         Foundation(folder)
+
+
+def test_a_pickle_is_converted_as_the_chapter_says(folder):
+    expected = Foundation(folder).embed(WAVES)
+    chapter = Path(__file__).resolve().parents[1] / "book" / "foundation_models.md"
+    code = re.search(r"^ *import torch\n.*?(?=^ *```)", chapter.read_text(encoding="utf-8"), re.M | re.S)[0]
+    from safetensors.torch import load_file
+
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    exec(textwrap.dedent(code).replace("models/big", str(folder)), {})
+    torch.testing.assert_close(Foundation(folder).embed(WAVES), expected)
 
 
 def test_weights_that_are_missing_would_be_random(folder):
