@@ -21,6 +21,7 @@ _SUBMODULES = (
     "datasets",
     "errors",
     "frontends",
+    "grading",
     "inference",
     "interactive",
     "listen",

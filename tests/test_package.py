@@ -26,8 +26,12 @@ MODULES = sorted(
     for module in pkgutil.walk_packages(mclass.__path__, "mclass.")
     if not any(part.startswith("_") for part in module.name.split("."))
 )
-# Modules that no notebook teaches: Etude's workings are taught as one (see the package's own docstring).
-UNTAUGHT = re.compile(r"mclass\.errors|mclass\.datasets\.etude\.\w+")
+# Modules that no notebook teaches: Etude's workings are taught as one (see the package's own docstring), and what
+# is for the homework and its grading belongs to the homework.
+UNTAUGHT = re.compile(
+    r"mclass\.errors|mclass\.datasets\.etude\.\w+|mclass\.datasets\.notes|mclass\.grading(\.\w+)?|"
+    r"mclass\.cli\.(grade|submit)"
+)
 LAYERS = {"forward", "extra_repr"}  # what torch calls: a layer's class says what it does
 
 

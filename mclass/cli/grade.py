@@ -1,0 +1,78 @@
+"""``mclass grade``: points and feedback for a class."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from mclass.cli.options import check_writable, positive
+
+EXAMPLES = """
+examples:
+  mclass grade submissions/ --out grades.csv --held-out-seed 8675309
+  mclass grade hw2_ada.ipynb hw2_alan.ipynb --homework homework/hw2.ipynb --out grades.csv
+"""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add this command's options."""
+    parser = commands.add_parser(
+        "grade",
+        help="grade homework",
+        description="Run submissions in processes of their own, test them with the master's tests, write a table "
+        "of points and a page of feedback for each student.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "submissions", nargs="+", help="notebooks, or folders with a notebook or folder per student"
+    )
+    parser.add_argument("--out", required=True, help="the table, a CSV file")
+    parser.add_argument("--homework", help="the master notebook (by what the submissions say, from ./homework)")
+    parser.add_argument("--feedback", help="folder for the students' pages (feedback, beside the table)")
+    parser.add_argument(
+        "--held-out-seed",
+        type=positive(int),
+        help="of the music that no student has: any number from 1000 that students do not know "
+        "(or the environment variable MCLASS_HELD_OUT_SEED, which other users of the machine cannot see)",
+    )
+    parser.add_argument("--seconds", type=positive(float), default=900.0, help="for a submission (900)")
+    parser.add_argument("--cell-seconds", type=positive(float), default=300.0, help="for a cell or a call (300)")
+    parser.add_argument("--memory", type=positive(float), default=6.0, help="for a submission, in GB (6)")
+    parser.set_defaults(command=command)
+
+
+def command(options: argparse.Namespace) -> int:
+    """Run it; 0 if every submission could be graded, 1 if a notebook could not be read."""
+    from mclass.grading.grading import Limits, grade
+    from mclass.grading.notebooks import Homework
+    from mclass.grading.submissions import find, homework_of
+
+    out = check_writable("--out", options.out)
+    if options.homework is None:
+        name = homework_of(list(find(options.submissions, "").values()))
+        path = Path("homework") / f"{name}.ipynb"
+        if name is None or not path.is_file():
+            what = "no submission says which homework it is of" if name is None else f"{path} is not here"
+            raise ValueError(f"{what}; give the master notebook: --homework homework/hw2.ipynb")
+        options.homework = path
+    homework = Homework.read(options.homework)
+
+    def tell(one) -> None:
+        remarks = f"  ({'; '.join(one.remarks)})" if one.remarks else ""
+        total = f"{one.total(homework):g} of {sum(homework.questions.values()):g}"
+        print(f"{one.student}: {total}{remarks}", flush=True)
+
+    grades = grade(
+        homework,
+        options.submissions,
+        out,
+        feedback=options.feedback,
+        held_out_seed=options.held_out_seed,
+        limits=Limits(options.seconds, options.cell_seconds, options.memory),
+        progress=tell,
+    )
+    broken = [one for one in grades if set(one.messages.values()) == {"not graded"}]
+    print(f"{out}: {len(grades)} students", file=sys.stderr)
+    return int(bool(broken))

@@ -1,0 +1,219 @@
+"""From a submission to points.
+
+The submission's cells run in a process of their own (`mclass.grading.process`). Tests, hidden ones included,
+always come from the master and run *here*; only the names that the submission is to define are reached through
+the process. So a submission may change, delete or fake what it likes: what counts is what its functions answer.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import contextlib
+import io
+import math
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mclass.grading.held_out import Points
+from mclass.grading.notebooks import Cell, Homework, for_students
+from mclass.grading.process import EndedError, Process
+
+MAX_WORDS = 600
+
+
+@dataclass
+class Grade:
+    """What a submission earned.
+
+    Attributes
+    ----------
+    student : str
+    file : Path or None
+    points : dict
+        From the ``grade_id`` of each test to its points.
+    messages : dict
+        From the ``grade_id`` of each test that was not passed in full to why.
+    answers : dict
+        From the ``grade_id`` of each answer that somebody must read to its text.
+    remarks : list of str
+        What the lecturer should know.
+    seconds : float
+    """
+
+    student: str
+    file: Path | None = None
+    points: dict[str, float] = field(default_factory=dict)
+    messages: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def question(self, homework: Homework, name: str) -> float:
+        """Points of a question."""
+        return sum(self.points.get(cell.grade_id, 0.0) for cell in homework.tests if cell.question == name)
+
+    def total(self, homework: Homework) -> float:
+        """Points of all questions that are graded by running them."""
+        return sum(self.question(homework, name) for name in homework.questions)
+
+
+def merge(homework: Homework, cells: Sequence[Cell]) -> tuple[list[Cell], list[str]]:
+    """What is to be run: the submission's own cells, and the master's for all that is locked.
+
+    Parameters
+    ----------
+    homework : Homework
+    cells : sequence of Cell
+        The submission's.
+
+    Returns
+    -------
+    steps : list of Cell
+        In order. Locked cells that were deleted are back in their places; a test comes after the solution.
+    remarks : list of str
+    """
+    marked, remarks, steps, seen = homework.by_id(), [], [], set()
+    for cell in cells:
+        master = marked.get(cell.grade_id)
+        if master is None or not master.locked:
+            if master is not None and cell.grade_id in seen:
+                remarks.append(f"cell {cell.grade_id} is there twice; both were run, and the last one counts")
+            if cell.kind == "code":  # a solution keeps its mark, nothing else does
+                steps.append(Cell("code", cell.source, cell.grade_id if master else None))
+        elif cell.grade_id in seen:
+            remarks.append(f"locked cell {cell.grade_id} is there twice; the second was left out")
+        else:
+            if master.kind == "code":
+                steps.append(master)
+            if cell.source.strip() not in (for_students(master).strip(), master.source.strip()):
+                remarks.append(f"locked cell {cell.grade_id} was changed; the original was run")
+        if master is not None:
+            seen.add(cell.grade_id)
+    if not seen:
+        remarks.append("the notebook has lost its cells' marks; all of it was run, and then the tests")
+        return steps + homework.tests, remarks
+    previous = None
+    for cell in homework.cells:
+        if cell.locked and cell.grade_id and cell.grade_id not in seen:
+            remarks.append(f"locked cell {cell.grade_id} was deleted; the original was run")
+            places = [i for i, one in enumerate(steps) if one.grade_id and one.grade_id == previous]
+            if cell.kind == "code":
+                steps.insert(places[-1] + 1 if places else 0, cell)
+        if cell.grade_id and any(one.grade_id == cell.grade_id for one in steps):
+            previous = cell.grade_id
+    for test in homework.tests:  # not before the solution, wherever it was moved to
+        place = steps.index(test)
+        last = max(
+            (i for i, one in enumerate(steps) if not one.is_test and one.question == test.question), default=0
+        )
+        if last > place:
+            steps.insert(last + 1, test)
+            steps.pop(place)
+    return steps, remarks
+
+
+def judge(homework: Homework, cells: Sequence[Cell], process: Process, grade: Grade) -> None:
+    """Run a submission's cells in order, each test in its place, and write points and reasons into `grade`."""
+    start = time.monotonic()
+    steps, remarks = merge(homework, cells)
+    grade.remarks += remarks
+    grade.points = {cell.grade_id: 0.0 for cell in homework.tests}
+    manual = {cell.grade_id: cell for cell in homework.manual}
+    grade.answers = {cell.grade_id: cell.source for cell in cells if cell.grade_id in manual}
+    broken: dict[str | None, str] = {}
+    for step in steps:
+        try:
+            if step.is_test:
+                forbidden = _uses(steps, step)
+                if forbidden:
+                    raise AssertionError(f"the solution uses `{forbidden}`, which this question asks you to write")
+                grade.points[step.grade_id] = _points(step, process)
+                if grade.points[step.grade_id] < step.points:
+                    grade.messages[step.grade_id] = f"{grade.points[step.grade_id]:g} of {step.points:g} points"
+            else:
+                process.run(step.source)
+        except EndedError as error:
+            grade.remarks.append(f"stopped at {_place(step)}: {error}; what comes after it has 0 points")
+            late = [one for one in steps if one.is_test and one.grade_id not in grade.messages]
+            late = [one for one in late if not grade.points[one.grade_id]]
+            grade.messages |= {one.grade_id: f"not reached, or stopped: {error}" for one in late}
+            break
+        except Exception as error:
+            words = f"{type(error).__name__}: {error}" if not isinstance(error, AssertionError) else str(error)
+            words = (words or "a check failed")[:MAX_WORDS]
+            if not step.is_test:
+                broken[step.question] = f"{_place(step)} raised {words}"
+                continue
+            if isinstance(error, NameError) and step.question in broken:
+                words += f" ({broken[step.question]})"
+            grade.messages[step.grade_id] = words
+    if process.refused:
+        grade.remarks.append(f"was not allowed: {', '.join(dict.fromkeys(process.refused))}")
+    grade.seconds = time.monotonic() - start
+
+
+def free_names(tree: ast.AST) -> list[str]:
+    """Names that a test uses and does not define: those of the submission.
+
+    Examples
+    --------
+    >>> free_names(ast.parse("import math; assert area(2) == math.pi * sum(x for x in [4])"))
+    ['area']
+    """
+    used, bound = {}, set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Load):
+                used[node.id] = True
+            else:
+                bound.add(node.id)
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef | ast.ExceptHandler):
+            bound.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            bound |= {(one.asname or one.name).partition(".")[0] for one in node.names}
+    return [name for name in used if name not in bound and not hasattr(builtins, name)]
+
+
+def _points(test: Cell, process: Process) -> float:
+    """Run a test: all points, or as many as `mclass.grading.held_out.points` gives in its last line."""
+    tree = ast.parse(test.source)
+    names = {name: process.name(name) for name in free_names(tree)}
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    value = None
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        space = {"__name__": "tests", **names}
+        exec(compile(tree, f"<{test.grade_id}>", "exec"), space)
+        if last is not None:
+            value = eval(compile(ast.Expression(last.value), f"<{test.grade_id}>", "eval"), space)
+    if not isinstance(value, Points):  # a number of the submission's own must not become points
+        return test.points
+    return min(max(float(value), 0.0), test.points) if math.isfinite(value) else 0.0
+
+
+def _uses(steps: Sequence[Cell], test: Cell) -> str | None:
+    """The first name in the question's solution that it must do without."""
+    for step in steps:
+        if step.is_test or step.locked or step.question != test.question:
+            continue
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError):
+            for node in ast.walk(ast.parse(step.source)):
+                names = [getattr(node, "id", None), getattr(node, "attr", None)]
+                names += [
+                    one.name.rpartition(".")[2] for one in getattr(node, "names", []) if hasattr(one, "name")
+                ]
+                for name in names:
+                    if name in test.without:
+                        return name
+    return None
+
+
+def _place(step: Cell) -> str:
+    first = next((line.strip() for line in step.source.splitlines() if line.strip()), "an empty cell")
+    return f"cell {step.grade_id}" if step.grade_id else f"the cell that begins with `{first[:60]}`"
