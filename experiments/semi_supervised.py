@@ -175,7 +175,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     for way in table["way"].unique():
         found = table[table["way"] == way]
         cells = {percent(b): runs.interval(found[found["budget"] == b]["roc_auc"]) for b in BUDGETS}
-        rows.append({"way": way} | cells | {"seeds": found["seed"].nunique()})
+        rows.append({"way": way} | cells | {"seeds": found.groupby("budget")["seed"].nunique().min()})
     return pd.DataFrame(rows)
 
 
