@@ -13,7 +13,7 @@ import pytest
 import torch
 from tones import Tones
 
-from mclass import audio, inference, models, training
+from mclass import audio, inference, models, search, training
 from mclass.errors import ModelError
 from mclass.models import foundation
 from mclass.models.foundation import AudioText, Foundation, zero_shot
@@ -125,6 +125,16 @@ def test_it_is_probed_like_any_model(folder):
     assert found.probabilities.shape == (24, 3)
     expected = inference.embed(parts[2].waveform(3), model, RATE)
     np.testing.assert_allclose(training.embeddings(model, parts[2])[3], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_it_makes_an_index_that_knows_its_layer_s_weights(folder, tmp_path):
+    model = Foundation(folder, seconds=0.25)
+    found = np.stack([inference.embed(Tones(3).waveform(i), model, RATE) for i in range(3)])
+    index = search.Index(["a", "b", "c"], found, str(folder), search.fingerprint(model))
+    index.check(Foundation(folder, seconds=0.25))
+    assert index.nearest(found[1], k=1)[0][0] == "b"
+    with pytest.raises(ModelError, match="another model"):
+        index.check(Foundation(folder, layer=1, seconds=0.25))
 
 
 def test_gradients_reach_the_network_and_freezing_keeps_it(folder):

@@ -90,7 +90,7 @@ class Foundation(_FromFolder):
     weights : sequence of float, optional
         Instead of `layer`: how much each hidden layer counts, not negative. They are divided by their sum.
     num_tags : int
-        Outputs of the last layer, which is new and has to be trained; `embed` does not need it.
+        Outputs of the last layer, which is zero and has to be trained; `embed` does not need it.
     sample_rate : int, optional
         Of the waveforms you have, in Hz: they are resampled to the model's. By default they must have the model's.
     seconds : float
@@ -158,21 +158,23 @@ class Foundation(_FromFolder):
             needed = (needed - 1) * stride + kernel
         self.min_samples = math.ceil(needed * self.sample_rate / self.model_rate)
         self.num_layers = config.num_hidden_layers + 1
-        self.layer = layer
+        self.layer = layer if weights is None else None
         allowed = range(-self.num_layers, self.num_layers)
         if isinstance(layer, bool) or not isinstance(layer, int) or layer not in allowed:
             raise ValueError(f"layer must be from {-self.num_layers} to {self.num_layers - 1}, got {layer!r}")
-        if weights is not None:
+        if weights is None:
+            given = torch.zeros(self.num_layers)
+            given[layer] = 1
+        else:
             given = torch.as_tensor(weights, dtype=torch.float32)
             if given.shape != (self.num_layers,) or not ((given >= 0).all() and 0 < given.sum() < math.inf):
                 raise ValueError(
                     f"weights are {self.num_layers} numbers, one per hidden layer, not negative and not all zero; "
                     f"got {list(weights)}"
                 )
-            weights = given / given.sum()
-        self.register_buffer("weights", weights)
+        self.register_buffer("weights", given / given.sum())  # so that another layer is another fingerprint
         self.num_tags = check_num_tags(num_tags)
-        self.head = nn.Linear(config.hidden_size, num_tags)
+        self.head = _untrained(config.hidden_size, num_tags)
 
     def hidden(self, waveform: torch.Tensor) -> torch.Tensor:
         """Map waveforms, shape ``(batch, samples)``, to all hidden layers, ``(batch, num_layers, time, dim)``."""
@@ -186,7 +188,7 @@ class Foundation(_FromFolder):
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
         """The chosen layer, or the weighted layers, at each moment, shape ``(batch, dim, time)``."""
         found = self.hidden(waveform)
-        if self.weights is None:
+        if self.layer is not None:
             return found[:, self.layer].mT
         return torch.einsum("l,bltd->bdt", self.weights, found)
 
@@ -196,7 +198,7 @@ class Foundation(_FromFolder):
 
 
 class AudioText(_FromFolder):
-    """A CLAP: two encoders, one of sound and one of text, whose embeddings are in the same space.
+    """A CLAP: two encoders, one of sound and one of text, whose embeddings are in the same space (see `zero_shot`).
 
     Parameters
     ----------
@@ -214,10 +216,6 @@ class AudioText(_FromFolder):
     ------
     FileNotFoundError, ImportError, ModelError, ValueError
         As `Foundation`.
-
-    See Also
-    --------
-    zero_shot : Scores from both kinds of embedding.
     """
 
     def __init__(
@@ -242,7 +240,7 @@ class AudioText(_FromFolder):
             self.path, local_files_only=True, trust_remote_code=False
         )
         self.num_tags = check_num_tags(num_tags)
-        self.head = nn.Linear(self.network.config.projection_dim, num_tags)
+        self.head = _untrained(self.network.config.projection_dim, num_tags)
 
     @property
     def scale(self) -> float:
@@ -382,6 +380,14 @@ def _read_json(path: Path) -> dict:
     if not isinstance(content, dict):
         raise ModelError(f"{path} is damaged: it is not a JSON object")
     return content
+
+
+def _untrained(dim: int, num_tags: int) -> nn.Linear:
+    """A last layer of zeros: a folder that is loaded twice is the same model, with the same fingerprint."""
+    head = nn.Linear(dim, num_tags)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
 
 
 def _pooled(found: Any) -> torch.Tensor:
