@@ -198,7 +198,7 @@ class Foundation(_FromFolder):
 
 
 class AudioText(_FromFolder):
-    """A CLAP: two encoders, one of sound and one of text, whose embeddings are in the same space (see `zero_shot`).
+    """A CLAP: encoders of sound and of text, whose embeddings are in the same space (see `zero_shot`).
 
     Parameters
     ----------
