@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-PROSE = ("README.md", "CONTRIBUTING.md", "CITATION.cff", "book/*.md", "notebooks/*.ipynb")
+PROSE = ("README.md", "CONTRIBUTING.md", "CITATION.cff", "book/*.md", "notebooks/*.ipynb", "homework/*.ipynb")
 GITHUB = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?")
 SETUP_TAG = "setup"  # the tag by which a notebook's first cell is found
 

@@ -66,18 +66,18 @@ def check(homework: Homework, notebook: dict) -> None:
     for marker in (*SOLUTION, *HIDDEN):
         if marker in text:
             raise NotebookError(f"{homework.path}: '{marker}' is left in the student version")
-    shown = {line.strip() for cell in homework.cells for line in for_students(cell).splitlines()}
-    everything = "\n".join(cell.source for cell in cells)
+    # Found without `for_students`, which made the student version.
+    secret: dict[str, str | None] = {}
+    public: Counter[str] = Counter()
     for cell in homework.cells:
-        secret = [
-            line for markers in (SOLUTION, HIDDEN) for part in regions(cell.source, markers) for line in part
-        ]
-        secret += cell.source.splitlines() if cell.is_manual else []
-        for line in (line.strip() for line in secret):
-            if len(line) > 12 and line not in shown and line in everything:
-                raise NotebookError(
-                    f"{homework.path}: a line of {cell.grade_id} can be read by students: {line!r}"
-                )
+        everything = Counter(line.strip() for line in cell.source.splitlines())
+        parts = [part for markers in (SOLUTION, HIDDEN) for part in regions(cell.source, markers)]
+        inside = everything if cell.is_manual else Counter(line.strip() for part in parts for line in part)
+        secret |= dict.fromkeys(inside, cell.grade_id)
+        public += everything - inside
+    for line in {line.strip() for cell in cells for line in cell.source.splitlines()}:
+        if len(line) > 12 and line in secret and line not in public:
+            raise NotebookError(f"{homework.path}: a line of {secret[line]} can be read by students: {line!r}")
 
 
 def release(homework: Homework, folder: Path) -> Path:

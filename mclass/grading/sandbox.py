@@ -183,7 +183,7 @@ def limit(memory: int, seconds: float, isolated: bool) -> None:
 
 
 _NETWORK = (
-    "socket.bind", "socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendmsg",
+    "socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendmsg",
     "socket.sendto",
 )  # fmt: skip
 _PROGRAMS = ("os.exec", "os.posix_spawn", "os.startfile", "os.system", "subprocess.Popen")
@@ -231,7 +231,7 @@ def watch(folder: Path, hidden: Sequence[Path], isolated: bool, report: Callable
     def hook(event: str, arguments: tuple) -> None:
         if event in _NETWORK:
             # A socket between two processes of the submission (multiprocessing) has a path for an address.
-            if event not in ("socket.connect", "socket.bind") or not isinstance(arguments[1], str | bytes):
+            if event != "socket.connect" or not isinstance(arguments[1], str | bytes):
                 refuse("the network")
         elif event in _PROGRAMS and not isolated:
             refuse("starting programs")
