@@ -1,11 +1,13 @@
 """Grading: what honest work earns, and that nothing else earns anything."""
 
+import contextlib
 import csv
 import json
 import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import classroom
 import numpy as np
@@ -257,6 +259,41 @@ def double(x): return tried
         assert "not allowed" in tried[0]
         assert tried[1].startswith(("PermissionError", "FileNotFoundError"))
         assert tried[2].startswith(("PermissionError", "FileNotFoundError", "OSError"))
+
+
+@needs_limits
+def test_a_hidden_folder_is_empty_even_where_everything_is_visible(tmp_path):
+    folder = os.path.dirname(json.__file__)  # inside Python's own, which must be visible
+    with Process(20, 2 << 30, hidden=[folder]) as process:
+        if not process.isolated:
+            pytest.skip("no namespaces here")
+        process.run(f"import os\nseen = os.listdir({folder!r})")
+        assert process.name("seen") == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+@pytest.mark.parametrize("isolate", [True, False])
+def test_nothing_outlives_the_grading(isolate):
+    marker = f"zz{os.getpid()}{isolate}"
+    with Process(20, 2 << 30, isolate=isolate) as process:
+        process.run(
+            "import os, time\nif os.fork() == 0:\n    os.setsid()\n"
+            f"    import ctypes\n    ctypes.CDLL(None).prctl(15, {marker[:15].encode()!r}, 0, 0, 0)\n"
+            "    time.sleep(543)\ntime.sleep(0.5)"
+        )
+        assert marker[:15] in _running()
+    time.sleep(0.5)
+    assert marker[:15] not in _running()
+
+
+def _running():
+    """Names of the processes that are alive."""
+    names = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            name, state = path.read_text().partition("(")[2].rpartition(")")[::2]
+            names += [name] if state.split()[0] != "Z" else []
+    return names
 
 
 # ---- broken input

@@ -11,6 +11,7 @@ import csv
 import html
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -93,7 +94,11 @@ def grade(
         an error: it gets 0 points and a remark.
     DatasetError
         If the homework needs a held-out seed and there is none.
+    OSError
+        On Windows, which has no such processes.
     """
+    if sys.platform == "win32":
+        raise OSError("grading needs a system with POSIX processes; on Windows, run it in WSL")
     homework = homework if isinstance(homework, Homework) else Homework.read(homework)
     found, out = find(submissions, homework.name), Path(out)
     pages = Path(feedback) if feedback is not None else out.parent / "feedback"

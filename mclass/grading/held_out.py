@@ -14,6 +14,7 @@ import numpy as np
 from mclass.errors import DatasetError
 
 VARIABLE = "MCLASS_HELD_OUT_SEED"
+MAX_COLUMNS = 4096  # of an embedding
 PUBLIC = range(1000)  # seeds that anybody tries first
 
 
@@ -85,7 +86,7 @@ def ask(function: Callable, waveforms: np.ndarray, num_columns: int | None, batc
         From waveforms ``(n, samples)`` to an array ``(n, columns)``.
     waveforms : np.ndarray, shape (n, samples), float32
     num_columns : int, optional
-        That there must be; any number if not given.
+        That there must be; any number up to 4,096 if not given.
     batch : int
 
     Returns
@@ -117,6 +118,7 @@ def ask(function: Callable, waveforms: np.ndarray, num_columns: int | None, batc
             f"for {len(part)} waveforms, shape {wanted} was expected, got {answer.shape}"
         )
         assert num_columns in (None, answer.shape[1]), f"shape {wanted} was expected, got {answer.shape}"
+        assert answer.shape[1] <= MAX_COLUMNS, f"at most {MAX_COLUMNS:,} columns, got {answer.shape[1]:,}"
         assert np.isfinite(answer).all(), "the answer holds NaN or infinity"
         parts.append(answer)
     assert len({part.shape[1] for part in parts}) == 1, "the number of columns changes from batch to batch"

@@ -125,8 +125,12 @@ class Process:
         if self.ended is not None:
             return
         self.ended = why
+        started = _descendants(self.child.pid)
         with contextlib.suppress(OSError):
             os.killpg(self.child.pid, signal.SIGKILL)
+        for number in started:  # those that left the group
+            with contextlib.suppress(OSError):
+                os.kill(number, signal.SIGKILL)
         self.child.kill()
         self.child.wait()
         os.close(self.outgoing)
@@ -174,8 +178,7 @@ class Process:
         try:
             wire.write(_Writer(self), message, arrays)
             answer, back = wire.read(self._exactly)
-            for what in answer.get("refused") or []:
-                self.refused.append(str(what)[:100])
+            self.refused += [str(what)[:100] for what in (answer.get("refused") or [])[:5]]
             error = answer.get("error")
             if error is None:
                 return wire.unpack(
@@ -289,20 +292,32 @@ def _environment(folder: Path) -> dict[str, str]:
         "TQDM_DISABLE": "1",
         "PIP_RETRIES": "0",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "CUDA_VISIBLE_DEVICES": "",  # the same for all, and a GPU's memory cannot be limited
     }
 
 
-def _memory_of(process: int) -> int:
-    """Bytes of memory that a process and its descendants hold; 0 where this cannot be told."""
-    parents, resident = {}, {}
+def _processes() -> dict[int, tuple[int, int]]:
+    """From each process to its parent and the bytes of memory it holds; empty where this cannot be told."""
+    found = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):
-            number, fields = int(path.parent.name), path.read_text().rpartition(")")[2].split()
-            parents[number], resident[number] = int(fields[1]), int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
-    total = 0
-    for number in resident:
-        one = number
-        while one and one != process:
-            one = parents.get(one, 0)
-        total += resident[number] if one == process else 0
-    return total
+            fields = path.read_text().rpartition(")")[2].split()
+            found[int(path.parent.name)] = int(fields[1]), int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+    return found
+
+
+def _descendants(process: int, known: dict[int, tuple[int, int]] | None = None) -> list[int]:
+    known = _processes() if known is None else known
+    found = []
+    for number in known:
+        one = known[number][0]
+        while one in known and one != process:
+            one = known[one][0]
+        found += [number] if one == process else []
+    return found
+
+
+def _memory_of(process: int) -> int:
+    """Bytes of memory that a process and its descendants hold."""
+    known = _processes()
+    return sum(known[one][1] for one in [process, *_descendants(process, known)] if one in known)

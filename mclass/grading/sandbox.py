@@ -35,7 +35,7 @@ class _CapabilityHeader(ctypes.Structure):
     _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
 
 
-def isolate(folder: Path) -> bool:
+def isolate(folder: Path, hidden: Sequence[Path] = ()) -> bool:
     """Cut this process off with namespaces; what runs afterwards is a child of the process that called.
 
     Parameters
@@ -43,6 +43,8 @@ def isolate(folder: Path) -> bool:
     folder : Path
         The only place, beside a temporary ``/tmp``, that can be written to. Beside it there must be an empty
         folder ``root``.
+    hidden : sequence of Path
+        Folders that are to look empty, should they be inside what is visible.
 
     Returns
     -------
@@ -55,13 +57,13 @@ def isolate(folder: Path) -> bool:
     trial = os.fork()
     if trial == 0:
         try:
-            _enter(folder)
+            _enter(folder, hidden)
             os._exit(0)
         except BaseException:
             os._exit(1)
     if os.waitstatus_to_exitcode(os.waitpid(trial, 0)[1]) != 0:
         return False
-    _enter(folder)
+    _enter(folder, hidden)
     return True
 
 
@@ -87,7 +89,7 @@ def visible() -> list[str]:
     return chosen
 
 
-def _enter(folder: Path) -> None:
+def _enter(folder: Path, hidden: Sequence[Path]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     root = folder.parent / "root"
 
@@ -121,6 +123,9 @@ def _enter(folder: Path) -> None:
             continue
         inside.mkdir() if os.path.isdir(path) else inside.touch()
         mount(path, inside, None, _BIND | _REC)
+    for path in hidden:
+        if (covered := Path(f"{root}{os.path.realpath(path)}")).is_dir():
+            mount("none", covered, "tmpfs", _NOSUID | _NODEV, "size=4k,mode=555")
     for name in ("proc", "tmp"):
         (root / name).mkdir(exist_ok=True)
     read_only = _Attributes(set=_ATTR_RDONLY)

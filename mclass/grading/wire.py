@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-MAX_TEXT = 64 << 20  # bytes of JSON in a message
-MAX_ARRAYS = 2 << 30  # bytes of arrays in a message
+MAX_TEXT = 8 << 20  # bytes of JSON in a message
+MAX_ARRAYS = 512 << 20  # bytes of arrays in a message
 MAX_DEPTH = 30  # containers inside containers
 _KINDS = "biuf"  # booleans, integers, floats
 

@@ -146,12 +146,11 @@ def main(text: str) -> None:
     """Build the walls and serve."""
     settings = json.loads(text)
     folder = Path(settings["folder"])
-    isolated = sandbox.isolate(folder) if settings["isolate"] else False
+    hidden = [Path(one) for one in settings["hidden"]]
+    isolated = sandbox.isolate(folder, hidden) if settings["isolate"] else False
     sandbox.limit(settings["memory"], settings["seconds"], isolated)
     worker = Worker(settings["incoming"], settings["outgoing"])
-    sandbox.watch(
-        folder, [Path(one) for one in settings["hidden"]], isolated, lambda what: worker.refused.append(what)
-    )
+    sandbox.watch(folder, hidden, isolated, lambda what: worker.refused.append(what))
     wire.write(worker.outgoing, {"isolated": isolated})
     worker.serve()
 
