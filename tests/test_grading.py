@@ -498,6 +498,17 @@ def test_objects_stay_where_they_are():
         process.run("1")
 
 
+def test_cells_run_without_ipython_too(monkeypatch):
+    from mclass.grading.worker import Namespace
+
+    monkeypatch.setitem(sys.modules, "IPython.core.history", None)
+    space = Namespace()
+    space.run("x = 3\ndef f(y): return x * y")
+    assert space.names["f"](2) == 6
+    with pytest.raises(ZeroDivisionError):
+        space.run("1 / 0")
+
+
 def test_names_of_a_test_that_the_submission_must_define():
     import ast
 
