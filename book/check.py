@@ -79,7 +79,7 @@ LOOK = """async () => {
 AXE = """async () => {
     if (!document.querySelector('article')) return [];
     const where = {include: [['article']], exclude: [['.citation-list']]};
-    const {violations} = await axe.run(where, {resultTypes: ['violations']});
+    const {violations} = await axe.run(where, {resultTypes: ['violations'], preload: false});
     const place = (node) => node.target.join(' ').slice(0, 90);
     return violations.flatMap((one) => one.nodes.map((node) => one.id + ' at ' + place(node)));
 }"""
