@@ -1,4 +1,4 @@
-"""The book's Sphinx extension: pages that work with no network.
+"""The book's Sphinx extension: pages that work with no network, and with a screen reader.
 
 MathJax is copied from the installed package ``sphinx-mathjax-offline`` (two paths of it: the script and its
 fonts), so nothing is vendored and nothing is fetched from a CDN. Scripts that would be fetched are dropped.
@@ -7,6 +7,7 @@ fonts), so nothing is vendored and nothing is fetched from a CDN. Scripts that w
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -18,6 +19,7 @@ from sphinx.util.fileutil import copy_asset
 DROPPED_EXTENSION = "sphinx_thebe"
 MATHJAX_FILES = ("tex-chtml-full.js", "output/chtml/fonts")
 MATHJAX_TARGET = "mathjax"  # below _static
+EMPTY_HEADER = re.compile(r"<th\b([^>]*)>(?:\s|&nbsp;|&#160;)*</th>")
 
 
 def mathjax_folder() -> Path:
@@ -51,6 +53,12 @@ def configure(app: Sphinx, config: Config) -> None:
     config.html_static_path = [*config.html_static_path, str(Path(__file__).parent / "static")]
 
 
+def empty_headers_to_cells(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
+    """Turn headers that name nothing into cells: pandas writes one above every index, and they are read aloud."""
+    if "body" in context:
+        context["body"] = EMPTY_HEADER.sub(r"<td\1></td>", context["body"])
+
+
 def drop_thebe(app: Sphinx) -> None:
     """Undo what sphinx-thebe registered; it is in Jupyter Book's list of extensions, so it is always there."""
     for listeners in app.events.listeners.values():
@@ -63,5 +71,6 @@ def setup(app: Sphinx) -> dict:
     drop_thebe(app)
     app.connect("config-inited", configure)
     app.add_css_file("book.css")
+    app.connect("html-page-context", empty_headers_to_cells)
     app.connect("build-finished", copy_mathjax)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
