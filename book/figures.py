@@ -11,10 +11,11 @@ from pathlib import Path
 BOOK = Path(__file__).resolve().parent
 sys.path.insert(0, str(BOOK))  # this folder is no package
 
-from diagrams import applications, architectures, basics, history, training  # noqa: E402
+from diagrams import applications, architectures, basics, beyond, history, training  # noqa: E402
 
 IMAGES = BOOK / "images"
-FIGURES = basics.FIGURES | history.FIGURES | architectures.FIGURES | training.FIGURES | applications.FIGURES
+CHAPTERS = (basics, history, architectures, training, beyond, applications)
+FIGURES = {name: draw for chapter in CHAPTERS for name, draw in chapter.FIGURES.items()}
 
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
