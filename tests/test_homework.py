@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from classroom import cell, notebook, write
 
@@ -324,6 +325,15 @@ def test_notes_that_cannot_be(options, message):
         Notes(3, 2, seconds=1).splits(by="artists")
     with pytest.raises(ValueError, match="at least 3 of each family"):
         Notes(2, 2, seconds=1).splits()
+
+
+def test_the_table_of_the_scales_has_the_points_of_today_s_scales():
+    from benchmarks import homework as measured
+
+    stored = pd.read_csv(measured.TABLE)
+    pd.testing.assert_frame_equal(measured.with_points(stored), stored)
+    summary = pd.read_csv(measured.TABLE.with_name("homework_summary.csv"), dtype={"points": str})
+    pd.testing.assert_frame_equal(measured.summarised(stored), summary, check_dtype=False)
 
 
 def test_nothing_of_a_student_is_run_here():
