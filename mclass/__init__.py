@@ -32,6 +32,7 @@ _SUBMODULES = (
     "plot",
     "pretrained",
     "report",
+    "results",
     "search",
     "tags",
     "training",
