@@ -1,7 +1,8 @@
 """Look at every page of the built book in headless Chromium, with the network cut. `make check` runs this.
 
 A page passes if it loads without a console error and without a request to anywhere else, its formulas are
-typeset, its images are there and described, its audio players have a duration, its links lead somewhere, its
+typeset, its images are there and described, its text does not jump while they arrive, its audio players have a
+duration and are reached with the Tab key, its links lead somewhere, its
 cells wrote nothing to stderr, it also shows in dark mode, and axe-core finds nothing in its text and figures that
 keeps out readers with a screen reader, a keyboard or weak eyes. Prints a table; exits 1 if a page fails.
 
@@ -28,6 +29,7 @@ from urllib.parse import unquote, urlsplit
 from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parents[1]
+MAX_SHIFT = 0.1  # cumulative layout shift, the limit that browsers' makers call good
 MAX_BYTES = 2_000_000  # of one page's HTML, players and figures inside included
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 MAC_BROWSER = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
@@ -56,6 +58,10 @@ LOOK = """async () => {
         player.preload = 'metadata';
         player.load();
     }))));
+    const shifts = await new Promise((done) => {
+        new PerformanceObserver((list) => done(list.getEntries())).observe({type: 'layout-shift', buffered: true});
+        setTimeout(() => done([]), 300);
+    });
     const text = (element) => element.textContent.trim().slice(0, 60);
     const rgb = getComputedStyle(document.body).backgroundColor.match(/[\\d.]+/g).map(Number);
     const math = [...document.querySelectorAll('.math')];
@@ -67,10 +73,12 @@ LOOK = """async () => {
             source: (image.getAttribute('src') || '').slice(0, 60), width: image.naturalWidth, alt: image.alt})),
         players: players.map((player) => ({
             label: player.getAttribute('aria-label') || '', seconds: player.duration,
+            reached: player.controls && player.tabIndex >= 0,
             error: player.error ? player.error.message : ''})),
         stderr: [...document.querySelectorAll('.output.stderr')].map(text),
         window: document.documentElement.clientWidth,
         overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+        shift: shifts.reduce((sum, one) => sum + (one.hadRecentInput ? 0 : one.value), 0),
         brightness: rgb.length > 3 && rgb[3] === 0 ? 255 : (rgb[0] + rgb[1] + rgb[2]) / 3,
     };
 }"""
@@ -173,8 +181,12 @@ def judge(page: Page, seen: dict, dark: bool) -> None:
             page.add(f"player without a duration: {player['label'] or '(no label)'} {player['error']}".rstrip())
         if not player["label"]:
             page.add("player without a label")
+        if not player["reached"]:
+            page.add(f"player that the keyboard does not reach: {player['label']}")
     for line in seen["stderr"]:
         page.add(f"a cell wrote to stderr: {line}")
+    if seen["shift"] > MAX_SHIFT:
+        page.add(f"jumps while it loads: layout shift {seen['shift']:.2f}, at most {MAX_SHIFT}")
     if seen["overflow"] > 0:
         page.add(f"{seen['overflow']} pixels wider than the window of {seen['window']}")
     if dark and seen["brightness"] > 100:

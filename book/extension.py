@@ -9,7 +9,9 @@ from __future__ import annotations
 import importlib.util
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
+from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ExtensionError
@@ -19,7 +21,8 @@ from sphinx.util.fileutil import copy_asset
 DROPPED_EXTENSION = "sphinx_thebe"
 MATHJAX_FILES = ("tex-chtml-full.js", "output/chtml/fonts")
 MATHJAX_TARGET = "mathjax"  # below _static
-EMPTY_HEADER = re.compile(r"<th\b([^>]*)>(?:\s|&nbsp;|&#160;)*</th>")
+IMAGE = re.compile(r'<img\b[^>]*?\bsrc="(?:[^"]*/)?_images/([^"]+)"[^>]*>')
+EMPTY_HEADER = re.compile(r"<th\b([^>]*)>(?:\s|&nbsp;|&#160;|</?p>)*</th>")
 
 
 def mathjax_folder() -> Path:
@@ -53,10 +56,36 @@ def configure(app: Sphinx, config: Config) -> None:
     config.html_static_path = [*config.html_static_path, str(Path(__file__).parent / "static")]
 
 
-def empty_headers_to_cells(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
-    """Turn headers that name nothing into cells: pandas writes one above every index, and they are read aloud."""
-    if "body" in context:
-        context["body"] = EMPTY_HEADER.sub(r"<td\1></td>", context["body"])
+def improve(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
+    """Two things about a page's HTML that no setting changes.
+
+    A header that names nothing becomes a cell: pandas writes one above every index, and it would be read aloud.
+    Images get their size, so that the text does not jump when a late one arrives.
+    """
+    if "body" not in context:
+        return
+    files = {name: Path(app.srcdir) / source for source, name in app.builder.images.items()}
+
+    def sized(found: re.Match) -> str:
+        tag, width, height = found.group(), *size(files[found.group(1)])
+        style = f"aspect-ratio: {width:g} / {height:g}; height: auto;"
+        if "width" not in tag:
+            style += f" width: {width:g}px;"
+        if "style=" in tag:
+            return re.sub(r'style="', f'style="{style} ', tag)
+        return tag.replace("<img", f'<img style="{style}"', 1)
+
+    context["body"] = EMPTY_HEADER.sub(r"<td\1></td>", IMAGE.sub(sized, context["body"]))
+
+
+def size(path: Path) -> tuple[float, float]:
+    """Width and height of a picture in pixels."""
+    if path.suffix == ".svg":
+        root = ElementTree.parse(path).getroot()
+        width, height = map(float, root.get("viewBox").split()[2:])
+        return width, height
+    with Image.open(path) as picture:
+        return picture.size
 
 
 def drop_thebe(app: Sphinx) -> None:
@@ -71,6 +100,6 @@ def setup(app: Sphinx) -> dict:
     drop_thebe(app)
     app.connect("config-inited", configure)
     app.add_css_file("book.css")
-    app.connect("html-page-context", empty_headers_to_cells)
+    app.connect("html-page-context", improve)
     app.connect("build-finished", copy_mathjax)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
