@@ -9,7 +9,7 @@ endif
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install book check pdf test lab bench homework lint lock clean
+.PHONY: help install book check pdf test lab bench student homework lint lock clean
 
 help: ## Show this list
 	@printf '\n  Music Classification with Deep Learning\n\n'
@@ -47,6 +47,9 @@ lab: install ## Open the notebooks in JupyterLab
 
 bench: install ## Measure speed and realism; prints the tables the book shows
 	$(BIN)/python -m benchmarks
+
+student: install ## Notebooks for students into student/: blanks and checks instead of solutions
+	$(BIN)/python book/student.py
 
 homework: install ## Student notebooks into homework/student, and the proof that they can be graded
 	$(BIN)/python -m mclass.grading.release homework/*.ipynb --out homework/student --prove
