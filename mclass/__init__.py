@@ -36,6 +36,7 @@ _SUBMODULES = (
     "search",
     "tags",
     "training",
+    "widgets",
 )
 
 __all__ = [*_SUBMODULES, "device", "scale"]
