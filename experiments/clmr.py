@@ -189,7 +189,7 @@ def main(arguments: list[str] | None = None) -> None:
     mclass.datasets.load("etude", num_tracks=options.num_tracks)  # rendered before the workers ask for it
     (table,) = runs.collect(
         run,
-        [{"encoder": encoder, "seed": seed} for encoder in options.only for seed in range(options.seeds)],
+        [{"encoder": encoder, "seed": seed} for seed in range(options.seeds) for encoder in options.only],
         [options.out / "clmr.csv"],
         ("encoder", "seed"),
         size={"epochs": options.epochs, "num_tracks": options.num_tracks},
