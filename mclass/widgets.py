@@ -9,6 +9,8 @@ Taught in: 04_supervised, 05_augmentation.
 
 from __future__ import annotations
 
+import base64
+import html
 import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -69,11 +71,12 @@ def augmentation(
     def show(transform: str, clip: str, seed: int) -> list[Any]:
         before = clips[clip]
         after = transforms[transform](before[None].clone(), torch.Generator().manual_seed(seed))[0]
-        shown = [listen.players([(clip, before), (f"{clip}, {transform}, seed {seed}", after)], sample_rate)]
-        for waveform in (before, after):
+        versions = [(clip, before), (f"{clip}, {transform}, seed {seed}", after)]
+        shown = [listen.players(versions, sample_rate)]
+        for name, waveform in versions:
             figure = plot.spectrogram(frontend(waveform[None]), sample_rate, frontend.hop_length)
             figure.axes[0].images[0].set_clim(-60, 30)  # the same colours before and after
-            shown.append(_picture(figure))
+            shown.append(_picture(figure, f"Log-mel spectrogram of {name}"))
         return shown
 
     controls = {
@@ -239,12 +242,13 @@ def _panel(show: Callable[..., list[Any]], controls: Mapping[str, Any]) -> Any:
     return _widgets().VBox([*controls.values(), output])
 
 
-def _picture(figure: Any) -> Any:
-    from IPython.display import Image
+def _picture(figure: Any, alt: str) -> Any:
+    from IPython.display import HTML  # its Image knows no alternative text in the IPython of Colab
 
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=80)
-    return Image(buffer.getvalue(), format="png")
+    source = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return HTML(f'<img src="{source}" alt="{html.escape(alt)}" style="max-width:100%">')
 
 
 def _largest(groups: Sequence[str], count: int) -> list[str]:

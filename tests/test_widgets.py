@@ -50,6 +50,7 @@ def test_augmentation_shows_the_clip_before_and_after_the_draw_of_a_seed(screen,
     wanted = listen.players([("wind", clips["wind"]), ("wind, noise, seed 3", expected)], RATE)
     assert players._repr_html_() == wanted._repr_html_()
     assert before.data != after.data
+    assert 'alt="Log-mel spectrogram of wind, noise, seed 3"' in after.data
     # The clip itself stays what it was.
     moved(panel, transform="softer")
     assert screen[-1][1].data == before.data
@@ -143,7 +144,7 @@ panel"""
     for state, seed in zip(states, (0, 5), strict=True):
         players, *pictures = state
         assert f"seed {seed}" in players["text/html"]
-        assert ["image/png" in picture for picture in pictures] == [True, True]
+        assert ["data:image/png" in picture["text/html"] for picture in pictures] == [True, True]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
