@@ -3,7 +3,7 @@
 Each comes from a command (``python -m experiments.…``) and lies in ``experiments/results`` of the repository; an
 installed package carries a copy.
 
-Taught in: 01_representations, 05_augmentation, 06_semi_supervised, 08_metric_learning.
+Taught in: 01_representations, 05_augmentation, 06_semi_supervised, 07_clmr, 08_metric_learning.
 """
 
 from __future__ import annotations

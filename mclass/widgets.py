@@ -4,7 +4,7 @@ The figures of `mclass.interactive`, `mclass.listen` and `mclass.report` carry t
 kernel. What is here asks the kernel each time: any draw of a transform, any recording, any colouring. On a page of
 the book it would be an empty box, so notebooks tag the cell ``skip-execution`` and ``remove-output``.
 
-Taught in: 04_supervised, 05_augmentation.
+Taught in: 04_supervised, 05_augmentation, 07_clmr.
 """
 
 from __future__ import annotations
