@@ -11,7 +11,7 @@ with Student's 95 % interval over seeds.
 * ``not reproduced``: it lies on the other side;
 * ``no difference``: it contains zero. Either there is none here, or five seeds do not show it.
 
-Two dozen intervals of 95 %: one of them is expected to miss the truth.
+Of twenty-three intervals of 95 %, one is expected to miss the truth.
 
 Writes ``experiments/results/findings.csv``.
 """
