@@ -9,7 +9,8 @@ with Student's 95 % interval over seeds.
 
 * ``reproduced``: the interval lies on the side that was published;
 * ``not reproduced``: it lies on the other side;
-* ``no difference``: it contains zero. Either there is none here, or five seeds do not show it.
+* ``no difference``: it contains zero. Either there is none here, or five seeds do not show it;
+* ``open``: fewer than five seeds have been run, so there is no verdict yet.
 
 Of twenty-three intervals of 95 %, one is expected to miss the truth.
 
@@ -28,6 +29,7 @@ import pandas as pd
 
 from experiments import runs
 
+SEEDS = 5  # with fewer there is no verdict
 Tables = Callable[[str], pd.DataFrame]
 
 
@@ -64,7 +66,7 @@ class Finding:
             "measured by": self.score,
             "effect": runs.interval(values, "{:+.3f}"),
             "seeds": len(values),
-            "here": verdict(low, high, self.published),
+            "here": verdict(low, high, self.published) if len(values) >= SEEDS else "open",
         }
 
 
