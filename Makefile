@@ -35,10 +35,10 @@ check: install ## Look at every page of the built book in headless Chromium, wit
 pdf: book ## Print the built book into _build/book.pdf (Chromium must be installed)
 	$(BIN)/python book/pdf.py
 
-# Each notebook stays on one of two workers (its cells share a kernel), with one thread: two threads each on two
-# cores get in each other's way and take three times as long. The unit tests are faster without workers.
+# A file stays on one of two workers (a notebook's cells share a kernel), with one thread: two threads each on two
+# cores get in each other's way and take three times as long.
 test: install ## Unit tests, docstring examples, notebooks
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 	MCLASS_PROFILE=smoke TQDM_DISABLE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env \
 		--nbval-cell-timeout=300 -p no:cacheprovider notebooks
 

@@ -115,6 +115,9 @@ def _enter(folder: Path, hidden: Sequence[Path]) -> None:
 
     mount("none", "/", None, _REC | _PRIVATE)
     mount("none", root, "tmpfs", _NOSUID | _NODEV, "size=1m,mode=755")
+    for name in ("proc", "tmp"):
+        (root / name).mkdir()
+    mount("none", root / "tmp", "tmpfs", _NOSUID | _NODEV, "size=1g")  # first: Python may live below it
     for path in visible():
         inside = Path(f"{root}{path}")
         inside.parent.mkdir(parents=True, exist_ok=True)
@@ -126,11 +129,8 @@ def _enter(folder: Path, hidden: Sequence[Path]) -> None:
     for path in hidden:
         if (covered := Path(f"{root}{os.path.realpath(path)}")).is_dir():
             mount("none", covered, "tmpfs", _NOSUID | _NODEV, "size=4k,mode=555")
-    for name in ("proc", "tmp"):
-        (root / name).mkdir(exist_ok=True)
     read_only = _Attributes(set=_ATTR_RDONLY)
     size = ctypes.c_size_t(ctypes.sizeof(read_only))
-    mount("none", root / "tmp", "tmpfs", _NOSUID | _NODEV, "size=1g")
     Path(f"{root}{folder}").mkdir(parents=True, exist_ok=True)
     call(libc.syscall(_MOUNT_SETATTR, -100, os.fsencode(root), _AT_RECURSIVE, ctypes.byref(read_only), size))
     writable = _Attributes(clear=_ATTR_RDONLY)
