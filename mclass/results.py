@@ -63,7 +63,7 @@ def table(name: str) -> pandas.DataFrame:
     Examples
     --------
     >>> int(table("representations")["seed"].nunique())
-    3
+    5
     """
     import pandas
 
