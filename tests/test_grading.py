@@ -550,3 +550,30 @@ def test_markers_in_a_solution_leave_a_stub():
         notebooks.for_students(notebooks.Cell("markdown", "secret", "q", graded=True, solution=True))
         == notebooks.ANSWER
     )
+
+
+def test_python_below_tmp_is_seen_and_its_neighbours_are_not(tmp_path):
+    for name in ("python", "neighbour", "box/root", "box/work"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("python", "neighbour"):
+        (tmp_path / name / "file").write_text("text")
+    code = f"""
+from pathlib import Path
+from mclass.grading import sandbox
+
+here = Path({str(tmp_path)!r})
+sandbox._SYSTEM = (*sandbox._SYSTEM, str(here / "python"))
+if not sandbox.isolate(here / "box" / "work"):
+    print("not isolated")
+else:
+    try:
+        (here / "python" / "file").write_text("changed")
+        written = True
+    except OSError:
+        written = False
+    print((here / "python" / "file").read_text(), (here / "neighbour").exists(), written)
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    if found == "not isolated":
+        pytest.skip("namespaces are not allowed here")
+    assert found == "text False False"
