@@ -322,6 +322,17 @@ FAULTS = [  # page, what is on it, what must be said about it
         "accessibility: color-contrast at p",
     ),
     ("text", "<p>" + "x" * 2_100_000 + "</p>", "2.1 MB of HTML"),
+    (
+        "mute",
+        "<audio controls tabindex=-1 aria-label='a tone' src='AUDIO'></audio>",
+        "the keyboard does not reach",
+    ),
+    (
+        "jumps",
+        "<div id=late></div><p style='height: 400px; background: #767676'>text</p>"
+        "<script>addEventListener('load', () => setTimeout(() => { late.style.height = '400px'; }, 200))</script>",
+        "jumps while it loads",
+    ),
 ]
 GOOD = (
     "<article><h1 id='top'>x</h1><a href='#top'>x</a><a href='media.html'>x</a><a href='https://example.org/'>x</a>"
