@@ -1,24 +1,21 @@
 """How hard is Etude? The homework's 2D-CNN against a simple baseline, and what leaky splits pretend.
 
-    python -m experiments.supervised [--seeds 3] [--epochs 5]
+    python -m experiments.supervised [--seeds 5] [--workers 2] [--fresh]
 
-For every seed, at the size of the profile in force (``MCLASS_PROFILE``):
-
-* the 2D-CNN on splits by artist, by track and by clip; clip-level scores are means over three-second chunks;
+* The 2D-CNN on splits by artist, by track and by clip; clip-level scores are means over three-second chunks;
 * mean MFCCs and logistic regression on the split by artist.
 
 A seed fixes the split, the crops and the first weights. The best epoch is chosen on the validation part; the test
-part is scored once. Writes ``supervised.csv`` (every run) and ``supervised_summary.csv`` (mean ± standard
-deviation) in ``experiments/results``.
+part is scored once. Writes in ``experiments/results``:
+
+* ``supervised.csv``: every run. What is in it is not repeated, so a killed experiment goes on.
+* ``supervised_summary.csv``: means, and differences to the split by artist, with Student's 95 % intervals over
+  seeds.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib.metadata
-import time
 import warnings
-from pathlib import Path
 
 import librosa
 import numpy as np
@@ -31,11 +28,14 @@ from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 import mclass
+from experiments import runs
 from mclass import inference, metrics, models, training
 from mclass.datasets import MusicDataset
 from mclass.metrics import UndefinedTagsWarning
 
-RESULTS = Path(__file__).with_name("results")
+NETWORK, BASELINE = "cnn_2d", "mean MFCC + LR"
+SPLITS = ("artist", "track", "clip")
+SCORES = {"roc_auc": "ROC-AUC", "pr_auc": "PR-AUC", "oracle_roc_auc": "ROC-AUC, oracle"}
 
 
 def cnn_2d(
@@ -78,44 +78,52 @@ def evaluate(test: MusicDataset, scores: np.ndarray) -> dict[str, float]:
         }
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=mclass.scale(smoke=1, cpu=5, gpu=60))
-    parser.add_argument("--num-tracks", type=int, default=None)
-    parser.add_argument("--splits", nargs="+", default=["artist", "track", "clip"])
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    options = parser.parse_args(arguments)
-    warnings.simplefilter("ignore", UndefinedTagsWarning)
+def run(model: str, split: str, seed: int, epochs: int, num_tracks: int | None) -> tuple[list[dict]]:
+    """Train and score once; a row of the table."""
+    etude = mclass.datasets.load("etude", num_tracks=num_tracks)
+    train, valid, test = etude.splits(by=split, seed=seed)
+    if model == NETWORK:
+        scores = cnn_2d(train, valid, test, seed, epochs)
+    else:
+        scores = logistic_regression(mean_mfcc(train), train.labels, mean_mfcc(test))
+    return ([evaluate(test, scores) | {"clips": len(etude)}],)
 
-    etude = mclass.datasets.load("etude", num_tracks=options.num_tracks)
-    features = mean_mfcc(etude)
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """One row for each model and split; differences are between splits, for the network."""
     rows = []
-    for seed in range(options.seeds):
-        for by in options.splits:
-            train, valid, test = etude.splits(by=by, seed=seed)
-            start = time.perf_counter()
-            scores = cnn_2d(train, valid, test, seed, options.epochs)
-            seconds = time.perf_counter() - start
-            rows.append(
-                {"model": "cnn_2d", "split": by, "seed": seed, **evaluate(test, scores), "seconds": seconds}
-            )
-            print(rows[-1], flush=True)
-            if by == "artist":
-                scores = logistic_regression(features[train.indices], train.labels, features[test.indices])
-                rows.append({"model": "mean MFCC + LR", "split": by, "seed": seed, **evaluate(test, scores)})
-                print(rows[-1], flush=True)
-    table = pd.DataFrame(rows)
-    measures = {"roc_auc": "ROC-AUC", "pr_auc": "PR-AUC", "oracle_roc_auc": "ROC-AUC, oracle"}
-    groups = table.groupby(["model", "split"])[list(measures)]
-    summary = groups.mean().map("{:.3f}".format) + " ± " + groups.std().map("{:.3f}".format)
-    summary = summary.rename(columns=measures).reset_index()
-    print(summary.to_string(index=False))
-    table["clips"], table["epochs"] = len(etude), options.epochs
-    table["versions"] = " ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "symusic"))
-    options.out.mkdir(parents=True, exist_ok=True)
-    table.round(4).to_csv(options.out / "supervised.csv", index=False)
-    summary.to_csv(options.out / "supervised_summary.csv", index=False)
+    for (model, split), found in table.groupby(["model", "split"], sort=False):
+        row = {"model": model, "split": split}
+        row |= {name: runs.interval(found[score]) for score, name in SCORES.items()}
+        leak = runs.gain(table[table["model"] == model], "split", split, "artist", "roc_auc")
+        row["Δ ROC-AUC"] = "–" if split == "artist" else runs.interval(leak, "{:+.3f}")
+        rows.append(row | {"seeds": len(found)})
+    return pd.DataFrame(rows)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = runs.arguments(__doc__)
+    parser.add_argument("--epochs", type=int, default=mclass.scale(smoke=1, cpu=5, gpu=60))
+    options = parser.parse_args(arguments)
+    mclass.datasets.load("etude", num_tracks=options.num_tracks)  # rendered before the workers ask for it
+    conditions = [(NETWORK, split) for split in SPLITS] + [(BASELINE, "artist")]
+    plan = [
+        {"model": model, "split": split, "seed": seed}
+        for seed in range(options.seeds)
+        for model, split in conditions
+    ]
+    (table,) = runs.collect(
+        run,
+        plan,
+        [options.out / "supervised.csv"],
+        tuple(plan[0]),
+        size={"epochs": options.epochs, "num_tracks": options.num_tracks},
+        workers=options.workers,
+        fresh=options.fresh,
+    )
+    result = summary(table)
+    runs.write(result, options.out / "supervised_summary.csv")
+    print(result.to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -15,9 +15,12 @@ from experiments import (
     metric_learning,
     networks,
     optimizers,
+    precision,
     representations,
     runs,
     semi_supervised,
+    shallow,
+    supervised,
     transfer,
 )
 
@@ -31,10 +34,13 @@ SUMMARIES = [
     ("metric_learning_notions", "metric_learning_notions_summary", metric_learning.notions_summary),
     ("networks", "networks_summary", networks.summary),
     ("optimizers", "optimizers_summary", optimizers.summary),
+    ("precision", "precision_summary", precision.summary),
     ("representations", "representations_summary", representations.summary),
     ("representations_mismatch", "representations_mismatch_summary", representations.mismatch_summary),
     ("semi_supervised", "semi_supervised_summary", semi_supervised.summary),
     ("semi_supervised", "semi_supervised_gains", semi_supervised.gains),
+    ("shallow", "shallow_summary", shallow.summary),
+    ("supervised", "supervised_summary", supervised.summary),
     ("transfer", "transfer_summary", transfer.summary),
 ]
 
