@@ -175,6 +175,33 @@ def simclr_moco() -> str:
     return svg(418, "SimCLR and MoCo", *parts)
 
 
+def pase() -> str:
+    """One encoder's moments, and six small workers: four describe the sound, two tell what belongs together."""
+    workers = ("log-mel", "MFCC", "chroma", "energy", "local", "global")
+    left, width, gap = 34, 78, 8
+    centres = [left + number * (width + gap) + width / 2 for number in range(len(workers))]
+    parts = []
+    for first, last, fill, lines in (
+        (0, 3, "yellow", ("the same, computed from the sound:", "how far off?")),
+        (4, 5, "red", ("Same crop?", "Same clip?")),
+    ):
+        x, end = centres[first] - width / 2, centres[last] + width / 2
+        parts.append(box(x, 16, end - x, 62, fill))
+        parts += [text((x + end) / 2, 42 + 24 * row, line, 16) for row, line in enumerate(lines)]
+    for number, (centre, name) in enumerate(zip(centres, workers, strict=True)):
+        parts += [up(centre, 118, 36), box(centre - width / 2, 120, width, 40, "yellow" if number < 4 else "red")]
+        parts += [text(centre, 145, name, 16), up(centre, 202, 38)]
+    right = centres[-1] + width / 2
+    parts += [box(left, 204, right - left, 40, "blue"), up((left + right) / 2, 282, 34)]
+    parts.append(text((left + right) / 2, 230, "z₁, z₂, z₃, … : one vector for each moment", 16))
+    parts += [box(left, 284, right - left, 42, "green"), text((left + right) / 2, 311, "encoder", 16, bold=True)]
+    wave = [f"{left + i * 2.5:g} {372 + 10 * math.sin(i / 2.3) * math.sin(i / 19 + 0.6):.1f}" for i in range(204)]
+    parts += [up((left + right) / 2, 358, 28), path("M" + "L".join(wave), "sea", 1.6)]
+    parts += [path(f"M{left - 2:g} 372H14V47H{left - 8:g}", "muted"), arrow(left - 12, 47, 10)]
+    parts.append(text(left, 410, "workers: small, thrown away in the end", 16, "muted", "start"))
+    return svg(424, "PASE: one encoder, many small workers", *parts)
+
+
 def mining_zones() -> str:
     """Around an anchor: where a negative is hard, semi-hard and easy, for a given positive."""
     x, y, unit = 164, 170, 200
@@ -282,6 +309,7 @@ FIGURES = {
     "teachers.svg": teachers,
     "cpc.svg": cpc,
     "simclr_moco.svg": simclr_moco,
+    "pase.svg": pase,
     "mining_zones.svg": mining_zones,
     "notion_blocks.svg": notion_blocks,
     "search_engine.svg": search_engine,
