@@ -3,6 +3,7 @@
 import pickle
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -129,6 +130,16 @@ def test_save_and_load(name, waveform, tmp_path):
     assert (again.tags, again.multilabel, again.extra) == (["a", "b", "c"], False, {"valid": {"accuracy": 0.5}})
     assert not again.training
     assert [path.name for path in tmp_path.iterdir()] == ["m.pt"]  # no temporary file stays
+
+
+def test_numbers_of_numpy_are_saved_as_numbers(tmp_path):
+    model = models.create("cnn_1d", num_tags=2, channels=np.int64(8))
+    scores = {"roc_auc": np.float64(0.75), "of_tags": [np.float32(0.5), (np.bool_(True),)]}
+    models.save(model, tmp_path / "m.pt", tags=np.array(["a", "b"]), **scores)
+    again = models.load(tmp_path / "m.pt")
+    assert again.extra == {"roc_auc": 0.75, "of_tags": [0.5, (True,)]}
+    assert type(again.extra["roc_auc"]) is float
+    assert again.options == {"channels": 8}
 
 
 def test_save_refuses(tmp_path):

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import mclass
@@ -140,7 +141,7 @@ def load_weights(model: WaveformModel, path: str | os.PathLike) -> WaveformModel
 
 def write_atomically(content: dict, path: str | os.PathLike) -> Path:
     """``torch.save`` to a temporary name in the same folder, then rename: a kill leaves the old or the new."""
-    path = Path(path)
+    path, content = Path(path), _plain(content)
     buffer = io.BytesIO()  # written to a full disk, torch.save hides the system's error behind one of its own
     try:
         torch.save(content, buffer)
@@ -150,6 +151,17 @@ def write_atomically(content: dict, path: str | os.PathLike) -> Path:
     except OSError as error:
         raise ModelError(f"cannot write {path}: {error.strerror or error}") from None
     return path
+
+
+def _plain(content: Any) -> Any:
+    """Python's own numbers and strings in place of numpy's, which nothing that runs no code can read back."""
+    if isinstance(content, np.generic):
+        return content.item()
+    if type(content) is dict:  # not a state dict, which knows more than its entries
+        return {_plain(key): _plain(value) for key, value in content.items()}
+    if type(content) in (list, tuple):
+        return type(content)(_plain(value) for value in content)
+    return content
 
 
 def read_checkpoint(path: str | os.PathLike, expected: str) -> dict:
