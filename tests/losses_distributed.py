@@ -5,6 +5,7 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from mclass.losses import MoCoLoss, NTXentLoss
+from mclass.losses.ntxent import Gather
 
 PROCESSES, PAIRS, DIM = 2, 150, 16  # 600 views: several blocks of 128 rows for each process
 
@@ -35,6 +36,9 @@ def work(rank, folder):
     with torch.no_grad():
         result["evaluated"] = NTXentLoss()(z_i, z_j)
         result["alone"] = NTXentLoss(gather=False)(z_i, z_j)
+    parts = [torch.ones(PAIRS, 1, requires_grad=True) for _ in range(2)]
+    ((Gather.apply(parts[0]) + Gather.apply(parts[1])) * (1 + rank)).sum().backward()  # both get one and the same
+    result["shared gradient"] = [part.grad for part in parts]
     moco = MoCoLoss(DIM, queue_size=4 * PAIRS)
     moco(z_i.detach(), z_j.detach())
     result["queue"] = moco.queue

@@ -173,6 +173,12 @@ def test_processes_without_gradients_or_without_each_other(processes):
         torch.testing.assert_close(process["queue"][: len(z_j)], F.normalize(z_j), rtol=1e-5, atol=1e-6)
 
 
+def test_a_gradient_shared_by_two_gathered_tensors_is_summed_once(processes):
+    for process in processes:
+        for gradient in process["shared gradient"]:
+            assert torch.equal(gradient, torch.full((two.PAIRS, 1), 3.0))
+
+
 def test_processes_fail_together(processes):
     for process in processes:
         assert "got [150, 149]" in process["uneven"]

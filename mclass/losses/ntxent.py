@@ -209,7 +209,7 @@ class Gather(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, upstream: torch.Tensor) -> torch.Tensor:
         """Sum over the processes and keep the own rows."""
-        upstream = upstream.contiguous()
+        upstream = upstream.clone(memory_format=torch.contiguous_format)  # others may be given the same tensor
         distributed.all_reduce(upstream)
         return upstream[distributed.get_rank() * ctx.rows :][: ctx.rows]
 
