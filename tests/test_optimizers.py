@@ -101,6 +101,23 @@ def test_one_cycle_rises_and_falls():
     assert seen[-1] < 1e-4
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_one_cycle_gives_no_optimizer_a_momentum_it_does_not_have(name):
+    optimizer = create_optimizer(name, [nn.Parameter(torch.zeros(1))], learning_rate=1.0)
+    (before,) = ({key: group.get(key) for key in ("momentum", "betas")} for group in optimizer.param_groups)
+    Schedule("one_cycle").create(optimizer, 4, 5)
+    (group,) = optimizer.param_groups
+    if before["betas"]:
+        assert group["betas"] == (0.95, before["betas"][1])
+    else:
+        assert group.get("momentum") == (0.95 if before["momentum"] else before["momentum"])
+
+
+def test_whole_numbers_may_be_floats():
+    assert rates("cosine_restarts", period=4.0).tolist() == rates("cosine_restarts", period=4).tolist()
+    assert str(Schedule("step", every=3.0)) == str(Schedule("step", every=3))
+
+
 def test_every_schedule_has_options_with_a_range():
     for name in SCHEDULES:
         schedule = Schedule(name)

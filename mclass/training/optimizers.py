@@ -107,12 +107,14 @@ class Schedule:
         * ``"step"``: times `factor` (0.1) after every `every` (10) epochs;
         * ``"exponential"``: times `factor` (0.95) after every epoch;
         * ``"inverse"``: divided by 1 + `decay` (0.1) · epoch, the 1/t of stochastic approximation;
-        * ``"plateau"``: times `factor` (0.2) after `patience` (5) epochs without a lower validation loss;
+        * ``"plateau"``: times `factor` (0.2) after more than `patience` (5) epochs without a lower
+          validation loss;
         * ``"cosine"``: down to 0 at the end of the run, along half a cosine;
         * ``"cosine_restarts"``: the same over `period` (10) epochs, and again, each time over `growth` (1) times
           as many (Loshchilov and Hutter 2017);
         * ``"one_cycle"``: up over the first `rise` (0.3) of all steps, then down to almost 0; the learning rate
-          given is the highest one (Smith and Topin 2019).
+          given is the highest one (Smith and Topin 2019). An optimizer's momentum goes the other way, from 0.95
+          to 0.85 and back, whatever it was set to.
     **options
         As above.
 
@@ -153,7 +155,8 @@ class Schedule:
                     f"{key} of the schedule {name!r} must be {kind} of at least {lowest:g} and below {highest:g}, "
                     f"got {value}"
                 )
-        self.name, self.options = name, defaults | options
+        whole = {key: int(value) for key, value in options.items() if isinstance(defaults[key], int)}
+        self.name, self.options = name, defaults | options | whole
 
     @property
     def needs_length(self) -> bool:
@@ -209,7 +212,11 @@ def _cosine_restarts(optimizer, epochs, steps, period=10, growth=1):
 
 def _one_cycle(optimizer, epochs, steps, rise=0.3):
     highest = [group["lr"] for group in optimizer.param_groups]
-    return lr_scheduler.OneCycleLR(optimizer, highest, total_steps=epochs * steps, pct_start=rise)
+    first = optimizer.param_groups[0]
+    momentum = "betas" in first or first.get("momentum", 0) > 0  # torch would give plain SGD one
+    return lr_scheduler.OneCycleLR(
+        optimizer, highest, total_steps=epochs * steps, pct_start=rise, cycle_momentum=momentum
+    )
 
 
 SCHEDULES = {
