@@ -130,6 +130,38 @@ def test_a_mean_teacher_is_an_average_of_its_student():
     assert not task.train().teacher.training
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda model: training.MeanTeacher(
+            model, POOL, augment=NOISE, momentum_of_teacher=0.5, schedule="constant"
+        ),
+        lambda model: training.MoCo(model, augment=None, queue_size=8, momentum_of_keys=0.5, schedule="constant"),
+    ],
+)
+def test_followers_move_once_for_each_step(make, monkeypatch):
+    task, steps, followed = make(small()), [], []
+    follower = task.teacher if hasattr(task, "teacher") else task.key_model
+    weight, led = next(follower.parameters()), next(task.model.parameters())
+    end = task.on_train_batch_end
+
+    def on_train_batch_end(*arguments):
+        before = weight.clone()
+        end(*arguments)
+        if task.trainer.global_step > len(steps):
+            steps.append(task.trainer.global_step)
+            assert not torch.equal(led, before)
+            torch.testing.assert_close(weight, before.lerp(led, 0.5))
+            followed.append(True)
+        else:
+            assert torch.equal(weight, before)
+
+    task.on_train_batch_end = on_train_batch_end
+    task.unused_parameters = True
+    training.fit(task, Tones(22), VALID, epochs=1, batch_size=4, accumulate=2, progress=False)
+    assert len(followed) == 3  # six batches
+
+
 def test_entropy_is_that_of_the_answers():
     model = quiet(small())
     p = model(waveforms()).sigmoid()

@@ -16,7 +16,7 @@ import pytest
 import torch
 from tones import Tones, small
 
-from mclass import augmentations, inference, memory, metrics, models, training
+from mclass import augmentations, inference, losses, memory, metrics, models, training
 from mclass.datasets import Chunks, EpochSampler, RandomCrops
 from mclass.errors import DatasetError, ModelError
 from mclass.training.callbacks import Keeper
@@ -361,6 +361,87 @@ def test_nan_stops_with_the_batch(tmp_path):
     task = training.Tagging(small(), optimizer="sgd", learning_rate=1e30)
     with pytest.raises(ModelError, match=r"(loss became|outputs).*epoch 0.*learning rate too high"):
         run(task=task)
+
+
+def test_nan_found_by_the_loss_itself_stops_with_the_batch_too(tmp_path):
+    train = Tones(24)
+    train.audio[5] = torch.full_like(train.audio[5], float("nan"))
+    task = training.Tagging(small(), criterion=losses.FocalLoss())
+    with pytest.raises(
+        ModelError, match=r"loss became NaN or infinity in epoch 0, batch \d .*rows \[\d\] hold NaN"
+    ):
+        run(task=task, train=train, folder=tmp_path)
+    assert (tmp_path / "bad_batch.pt").exists()
+    model = small()
+    model.head.weight.data.fill_(float("inf"))
+    with pytest.raises(ModelError, match=r"epoch 0, batch 0 .*FocalLoss is not finite: logits has"):
+        run(task=training.Tagging(model, criterion=losses.FocalLoss()))
+
+
+def test_an_interrupted_validation_leaves_nothing():
+    task, valid = training.Tagging(small()), Tones(48, seed=1)  # two batches of clips
+    seen = []
+
+    def interrupted(chunks):
+        seen.append(len(chunks))
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return chunks[:, :3].sigmoid()
+
+    task.clip_outputs = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        run(task=task, valid=valid)
+    del task.clip_outputs
+    counts, judge = [], task.evaluate
+    task.evaluate = lambda outputs, labels: (counts.append(len(outputs)), judge(outputs, labels))[1]
+    run(task=task, valid=valid, epochs=1)
+    assert counts == [48]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "options", "expected"),
+    [
+        ("exponential", {"factor": 0.5}, [0.01, 0.005, 0.0025]),
+        ("cosine", {}, [0.01, 0.0075, 0.0025]),
+    ],
+)
+def test_the_history_has_the_rate_that_each_epoch_was_learned_with(schedule, options, expected):
+    task = training.Tagging(
+        small(), learning_rate=0.01, layer_decay=0.5, schedule=schedule, schedule_options=options
+    )
+    _, result = run(task=task, epochs=3)
+    np.testing.assert_allclose(result.history.learning_rate, expected)
+
+
+def test_numbers_of_numpy_can_be_resumed(tmp_path):
+    def task():
+        options = {"learning_rate": np.geomspace(0.01, 0.1, 2)[0], "schedule_options": {"factor": np.float64(0.5)}}
+        return training.Tagging(small(), **options)
+
+    _, whole = run(task=task(), seed=np.int64(3))
+    run(task=task(), seed=np.int64(3), epochs=1, folder=tmp_path)
+    _, resumed = run(task=task(), seed=np.int64(3), folder=tmp_path, resume=True)
+    pd.testing.assert_frame_equal(whole.history, resumed.history, check_exact=True)
+
+
+def test_what_scales_gradients_is_kept(tmp_path, monkeypatch):
+    # fp16 needs a GPU; what it keeps is asked of the plugin, whatever that is.
+    plugin, loaded = lightning.pytorch.plugins.Precision, []
+    monkeypatch.setattr(plugin, "state_dict", lambda self: {"scale": 1024.0})
+    monkeypatch.setattr(plugin, "load_state_dict", lambda self, state: loaded.append(state))
+    run(epochs=1, folder=tmp_path)
+    assert loaded == []
+    run(epochs=2, folder=tmp_path, resume=True)
+    assert loaded == [{"scale": 1024.0}]
+
+
+def test_resume_refuses_other_weights_of_a_loss(tmp_path):
+    def task(alpha):
+        return training.Tagging(small(), criterion=losses.FocalLoss(alpha=alpha))
+
+    run(task=task(0.25), epochs=1, folder=tmp_path)
+    with pytest.raises(ModelError, match=r"alpha=\[0.25\].* and this one .*alpha=\[0.3\]"):
+        run(task=task(0.3), folder=tmp_path, resume=True)
 
 
 def test_a_last_batch_of_one_is_left_out():

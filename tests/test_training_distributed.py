@@ -168,6 +168,24 @@ def test_one_process_has_everything():
     assert torch.equal(ours, chain(waveforms))
 
 
+def test_processes_mask_spectrograms_as_one_does(monkeypatch):
+    model, waveforms = Plain(), torch.randn(6, 4000, generator=torch.Generator().manual_seed(1))
+    masks = augmentations.SpecAugment(1, 20, 0, 0, value=-77.0)
+    task = training.Tagging(model, augment=masks)
+
+    def logits(part):
+        torch.manual_seed(2)
+        return task.heard(part)
+
+    whole = logits(waveforms)
+    parts = []
+    for rank in (0, 1):
+        monkeypatch.setattr(distributed, "place", lambda rank=rank: (rank, 2))
+        parts.append(logits(waveforms[3 * rank : 3 * rank + 3]))
+    torch.testing.assert_close(torch.cat(parts), whole)
+    assert not torch.allclose(whole, model(waveforms))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

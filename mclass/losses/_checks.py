@@ -25,6 +25,10 @@ class EmptyLossWarning(UserWarning):
     """
 
 
+class NotFiniteError(ValueError):
+    """A loss or its inputs are NaN or infinite; training says in which batch."""
+
+
 class Loss(nn.Module):
     """Base class of the losses.
 
@@ -84,7 +88,7 @@ class Loss(nn.Module):
         if self.check_values:
             fine = [x.detach().isfinite().all() for x in (result, *inputs.values())]
             if not torch.stack(fine).all():
-                raise ValueError(f"{type(self).__name__} is not finite: {_culprit(inputs)}")
+                raise NotFiniteError(f"{type(self).__name__} is not finite: {_culprit(inputs)}")
         return result
 
     def warn_if_empty(self, valid: torch.Tensor, why: str) -> None:

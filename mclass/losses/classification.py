@@ -31,7 +31,7 @@ class BCELoss(Loss):
     ------
     ValueError
         If logits are not floats ``(batch, num_tags)`` or not finite, targets differ in shape or device or are not
-        0 or 1, or a weight is not positive or not one per tag.
+        0 or 1, or a weight is negative or not one per tag.
 
     Examples
     --------
@@ -47,6 +47,9 @@ class BCELoss(Loss):
         self.soft = soft
         self.register_buffer("pos_weight", _per_tag("pos_weight", pos_weight), persistent=False)
         self.register_buffer("weight", _per_tag("weight", weight), persistent=False)
+
+    def extra_repr(self) -> str:
+        return ", ".join([*_told(pos_weight=self.pos_weight, weight=self.weight), super().extra_repr()])
 
     @classmethod
     def balanced(cls, labels: torch.Tensor, limit: float = 100.0, **options) -> BCELoss:
@@ -115,7 +118,7 @@ class FocalLoss(Loss):
         self.register_buffer("alpha", _per_tag("alpha", alpha, high=1.0), persistent=False)
 
     def extra_repr(self) -> str:
-        return f"gamma={self.gamma}, {super().extra_repr()}"
+        return ", ".join([f"gamma={self.gamma}", *_told(alpha=self.alpha), super().extra_repr()])
 
     @in_float32
     def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -143,6 +146,15 @@ def _per_tag(name: str, weight, high: float = float("inf")) -> torch.Tensor | No
         limits = "of at least 0" if high == float("inf") else f"from 0 to {high:g}"
         raise ValueError(f"{name} must be one number, or one per tag, {limits} and finite; got {weight}")
     return weight
+
+
+def _told(**weights: torch.Tensor | None) -> list[str]:
+    """The weights that were given; by them, a resumed run knows whether its loss is the same."""
+    return [
+        f"{name}=[{', '.join(f'{value:g}' for value in weight.flatten().tolist())}]"
+        for name, weight in weights.items()
+        if weight is not None
+    ]
 
 
 def _fit(weight: torch.Tensor | None, logits: torch.Tensor) -> torch.Tensor | None:

@@ -23,7 +23,7 @@ FORMAT = "mclass run"
 class Keeper(lightning.Callback):
     """Keeps a run in a folder, so that it can be killed at any moment and continued.
 
-    ``last.ckpt`` is the truth: weights, optimizer, plateau and history after the last complete epoch. It is
+    ``last.ckpt`` is the truth: weights, optimizer, schedule and history after the last complete epoch. It is
     written when the next epoch starts, since only then has everything (the learning rate, too) settled.
     ``model.pt`` and ``history.csv`` may be one epoch ahead; that epoch is then repeated and gives the same again.
 
@@ -49,6 +49,7 @@ class Keeper(lightning.Callback):
         self.rows: list[dict] = []
         self._state: dict | None = None
         self._saved = 0
+        self._rate = 0.0  # that the last batch was learned with
 
     @property
     def model_path(self) -> Path:
@@ -114,6 +115,8 @@ class Keeper(lightning.Callback):
             optimizer.load_state_dict(state)
         for config, state in zip(trainer.lr_scheduler_configs, self._state["schedulers"], strict=True):
             config.scheduler.load_state_dict(state)
+        if self._state.get("precision"):  # what keeps the gradients of fp16 in range
+            trainer.precision_plugin.load_state_dict(self._state["precision"])
         self._state = None
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
@@ -123,11 +126,13 @@ class Keeper(lightning.Callback):
         if batch_idx == 0:  # not earlier: whatever Lightning and the loaders draw must not matter
             seed = np.random.SeedSequence((self.seed, trainer.current_epoch)).generate_state(1)[0]
             torch.manual_seed(int(seed))
+        # Here, since most schedules have moved on when an epoch ends. The largest is the last layer's.
+        self._rate = max(float(group["lr"]) for group in trainer.optimizers[0].param_groups)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         row = {"epoch": trainer.current_epoch, "train_loss": values.pop("train_loss")} | values
-        row["learning_rate"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+        row["learning_rate"] = self._rate
         self.rows.append(row)
         if trainer.is_global_zero:
             if self.best_epoch == len(self.rows) - 1:
@@ -149,6 +154,7 @@ class Keeper(lightning.Callback):
             "task": task.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
             "schedulers": [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs],
+            "precision": trainer.precision_plugin.state_dict(),
         }
         write_atomically(state, self.folder / "last.ckpt")
         self._saved = len(self.rows)

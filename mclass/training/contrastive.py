@@ -220,9 +220,10 @@ class MoCo(Contrastive):
         return self.loss(query, key)
 
     def on_train_batch_end(self, *_) -> None:
-        """Move the copy towards the model."""
-        momentum_update(self.key_model, self.model, self.momentum_of_keys)
-        momentum_update(self.key_projector, self.projector, self.momentum_of_keys)
+        """Move the copy towards the model, after each of its steps."""
+        if self.stepped:
+            momentum_update(self.key_model, self.model, self.momentum_of_keys)
+            momentum_update(self.key_projector, self.projector, self.momentum_of_keys)
 
 
 def projector(width: int, dim: int | None) -> nn.Module:

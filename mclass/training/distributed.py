@@ -3,7 +3,8 @@
 A run means the same on any number of processes: `batch_size` counts the examples of all of them together, each
 process takes its part of every batch, gradients are averaged, and augmentations draw for the whole batch. So the
 losses agree up to rounding, unless a model has dropout (each process draws its own) or batch normalisation (each
-process uses its own examples' statistics; `mclass.training.fit` joins them on GPUs).
+process uses its own examples' statistics; `mclass.training.fit` joins them on GPUs), examples are mixed with
+`mclass.augmentations.Mixup` (each process mixes its own), or the last batch has one for each process.
 
 If one process dies or stands still, the others stop with an error, after `LOST_AFTER` at the latest.
 

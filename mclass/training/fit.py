@@ -47,7 +47,8 @@ class Run:
     ----------
     history : pandas.DataFrame
         One row per epoch: ``epoch``, ``train_loss``, ``valid_loss``, the task's other scores (``valid_roc_auc``
-        and ``valid_pr_auc``, say), and the ``learning_rate`` that the epoch was trained with.
+        and ``valid_pr_auc``, say), and the ``learning_rate`` that the epoch's last batch was learned with (of
+        several, the last layer's).
     best_epoch : int
         The epoch whose weights the model has now; counted from 0.
     folder : Path or None
@@ -93,8 +94,8 @@ def fit(
     valid : MusicDataset
     epochs : int
     batch_size : int
-        Crops per step, of all processes together. A last batch of a single crop is left out: batch norm cannot
-        learn from it.
+        Crops per step, of all processes together. A last batch of a single crop (for each process) is left out:
+        batch norm cannot learn from it.
     seed : int
         Of crops, order and dropout. The model's first weights are the caller's: ``torch.manual_seed``.
     folder : path, optional

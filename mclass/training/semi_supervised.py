@@ -268,8 +268,9 @@ class MeanTeacher(Taught, Consistency):
         return self.teacher(waveform)
 
     def on_train_batch_end(self, *_) -> None:
-        """Move the teacher towards the student."""
-        momentum_update(self.teacher, self.model, self.momentum_of_teacher)
+        """Move the teacher towards the student, after each of its steps."""
+        if self.stepped:
+            momentum_update(self.teacher, self.model, self.momentum_of_teacher)
 
 
 class EntropyMinimisation(SemiSupervised):

@@ -194,7 +194,7 @@ def _augmentations(given) -> list[nn.Module]:
 
 
 def _masking(spec_augment: SpecAugment):
-    return lambda frontend, inputs, spectrogram: spec_augment(spectrogram)
+    return lambda frontend, inputs, spectrogram: distributed.transformed(spec_augment, spectrogram)
 
 
 def check_labels(task: Tagging, train: MusicDataset, valid: MusicDataset) -> None:

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset, Sampler
 from mclass.datasets import Chunks, MusicDataset, RandomCrops
 from mclass.errors import DatasetError, ModelError
 from mclass.inference import check_sample_rate
+from mclass.losses._checks import NotFiniteError
 from mclass.models import WaveformModel
 from mclass.models.files import write_atomically
 from mclass.training import distributed
@@ -90,6 +91,7 @@ class Task(lightning.LightningModule):
         self.schedule = Schedule(schedule, **(schedule_options or {}))
         self.bad_batch_path: Path | None = None  # where to keep a batch whose loss is not finite
         self._judged: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._steps_before = 0
 
     @property
     def options(self) -> dict:
@@ -137,28 +139,42 @@ class Task(lightning.LightningModule):
 
     def training_step(self, batch: tuple, batch_idx: int) -> torch.Tensor:
         """Compute the loss; stop if it is not finite."""
-        loss = self.batch_loss(batch)
+        try:
+            loss = self.batch_loss(batch)
+        except NotFiniteError as error:  # of `mclass.losses`, which say what they were given
+            raise ModelError(self._not_finite("NaN or infinity", batch, batch_idx, f"{error}.")) from None
         if not torch.isfinite(loss):
-            raise ModelError(self._not_finite(loss, batch, batch_idx))
+            raise ModelError(self._not_finite(str(loss.item()), batch, batch_idx))
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=_rows(batch), sync_dist=True)
         return loss
 
-    def _not_finite(self, loss: torch.Tensor, batch: tuple, batch_idx: int) -> str:
+    def _not_finite(
+        self, loss: str, batch: tuple, batch_idx: int, guess: str = "Is the learning rate too high?"
+    ) -> str:
         bad = [
             index
             for part in _tensors(batch)
             if part.is_floating_point()
             for index in (~part.flatten(1).isfinite().all(1)).nonzero().flatten().tolist()
         ]
-        guess = f"Its rows {sorted({*bad})} hold NaN or infinity." if bad else "Is the learning rate too high?"
+        guess = f"Its rows {sorted({*bad})} hold NaN or infinity." if bad else guess
         if self.bad_batch_path is not None:
             state = {"batch": batch, "epoch": self.current_epoch, "batch_idx": batch_idx}
             write_atomically(state, self.bad_batch_path)
             guess += f" The batch is kept in {self.bad_batch_path}, for torch.load(…, weights_only=True)."
         return (
-            f"training stopped: the loss became {loss.item()} in epoch {self.current_epoch}, "
+            f"training stopped: the loss became {loss} in epoch {self.current_epoch}, "
             f"batch {batch_idx} (both counted from 0; learning_rate={self.learning_rate}). {guess}"
         )
+
+    def on_train_batch_start(self, batch: tuple, batch_idx: int) -> None:
+        """Remember how many steps were made before the batch."""
+        self._steps_before = self.trainer.global_step
+
+    @property
+    def stepped(self) -> bool:
+        """Whether the batch that ends made a step, or its gradient waits for that of others (`accumulate`)."""
+        return self._trainer is None or self.trainer.global_step > self._steps_before
 
     def configure_optimizers(self):
         """Make the optimizer and the schedule that were asked for."""
@@ -185,6 +201,10 @@ class Task(lightning.LightningModule):
     def evaluate(self, outputs: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
         """Scores to log, among them ``valid_loss`` and `monitor`; of all clips, ``(clips, …)`` each."""
         raise NotImplementedError
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget what an interrupted validation has left."""
+        self._judged.clear()
 
     def validation_step(self, batch: tuple, batch_idx: int) -> None:
         """Collect what the model says of each clip."""
