@@ -85,6 +85,10 @@ def _read_head(path: Path) -> tuple[bytes, int]:
             f"{path}: is a folder. Give a file in it, or load it with mclass.datasets.load('folder', root=…)."
         ) from None
     except FileNotFoundError:
+        if path.is_symlink():
+            raise AudioError(
+                f"{path}: is a link to {os.readlink(path)}, no such file. Is its disk connected?"
+            ) from None
         raise AudioError(f"{path}: no such file{_guess(path)}. Check the path.") from None
     except OSError as error:
         raise AudioError(f"{path}: cannot be read: {error.strerror}.") from None

@@ -193,6 +193,15 @@ def test_guesses_a_misspelt_name(tmp_path):
         audio.info(tmp_path / "guitra.wav")
 
 
+def test_says_where_a_dead_link_leads(tmp_path):
+    try:
+        (tmp_path / "a.wav").symlink_to(tmp_path / "disk" / "b.wav")
+    except OSError:
+        pytest.skip("this system does not allow symbolic links")
+    with pytest.raises(AudioError, match=r"a\.wav: is a link to .*b\.wav, no such file\. Is its disk"):
+        audio.info(tmp_path / "a.wav")
+
+
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "opus", "mp3"])
 def test_save_and_read_back(tmp_path, suffix):
     sound = torch.from_numpy(bad_audio.sweep(2.0, 16_000)[:, 0]).float()

@@ -1,5 +1,6 @@
 """Anybody's own audio: labels from folders, tables and names; splits; what is refused."""
 
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -96,6 +97,15 @@ def test_accents_in_an_old_encoding_and_a_table_named_from_the_root(tmp_path):
     make(tmp_path, "é.wav", "e.wav")
     table(tmp_path, "path,tags\né.wav,café\ne.wav,thé\n", encoding="cp1252")
     assert load(tmp_path, labels="labels.csv").tags == ["café", "thé"]
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_accents_composed_in_one_place_and_not_in_the_other(tmp_path, forms):
+    in_table, on_disk = (unicodedata.normalize(form, "Lärm/é.wav") for form in forms)
+    make(tmp_path, on_disk, "e.wav")
+    ds = load(tmp_path, labels=table(tmp_path, f"path,tags\n{in_table},a\ne.wav,b\n"))
+    assert ds.labels.tolist() == [[1, 0], [0, 1]]
+    assert len(ds.waveform(0)) == 1600
 
 
 def test_rows_without_a_tag_are_negatives_in_multilabel_data(tmp_path):
@@ -276,6 +286,7 @@ def test_options_that_do_not_fit(tmp_path, names, options, message):
         ("path,tags,split\n0.wav,a,train\n1.wav,b,\n", "1 of 2 rows have no split"),
         ("path,tags\n0.wav,\n1.wav,\n", "a single-label data set has one for each file"),
         ("path\0,tags\n", "is not text"),
+        ('path,tags\n0.wav,a\n"1.wav,b\n' + 20_000 * "2.wav,c\n", "line 3: field larger than field limit"),
     ],
 )  # fmt: skip
 def test_tables_that_do_not_fit(tmp_path, text, message):

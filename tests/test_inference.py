@@ -1,6 +1,7 @@
 """Inference: chunks, averages, files and arrays, against a plain loop."""
 
 import itertools
+from pathlib import Path
 
 import bad_audio
 import numpy as np
@@ -217,7 +218,9 @@ def test_plot(model):
     ("audio", "options", "message"),
     [
         (np.zeros(8000), {}, "give sample_rate"),
-        (np.zeros(8000), {"sample_rate": 0}, "positive"),
+        (np.zeros(8000), {"sample_rate": 0}, "sample_rate must be a positive"),
+        (np.zeros(8000), {"sample_rate": 44100.0}, "a positive whole number of Hz, got 44100.0"),
+        (np.zeros(8000), {"sample_rate": "44100"}, "sample_rate must be a positive whole number"),
         (np.zeros((2, 8000)), {"sample_rate": 16000}, r"\(2, 8000\)"),
         (np.zeros(8000, np.int16), {"sample_rate": 16000}, "int16"),
         (np.zeros(0), {"sample_rate": 16000}, "empty"),
@@ -229,6 +232,17 @@ def test_plot(model):
 def test_tag_refuses(model, audio, options, message):
     with pytest.raises(ValueError, match=message):
         inference.tag(audio, model, **options)
+
+
+@pytest.mark.parametrize("name", ["mtat/musicnn", Path("runs", "model.pt")])
+def test_a_name_is_not_a_model(name):
+    for call in (
+        lambda: inference.tag("song.mp3", name),
+        lambda: inference.embed("song.mp3", name),
+        lambda: inference.predict(name, Tones(1)),
+    ):
+        with pytest.raises(TypeError, match=r"must be a model, got .*; load it first: mclass.pretrained.load"):
+            call()
 
 
 def test_refuses_wrong_rates_and_missing_tags(model):

@@ -99,7 +99,7 @@ def from_pattern(paths: list[str], pattern: str) -> tuple[list[Entry], Problems]
 
 def from_table(table: Path) -> list[Entry]:
     """Rows of a CSV or TSV file with the columns path and tags, and perhaps track, artist and split."""
-    rows = list(csv.reader(io.StringIO(text := _decode(table), newline=""), delimiter=_delimiter(table, text)))
+    rows = _rows(table)
     header = [name.strip().lower() for name in rows[0]] if rows else []
     _check_header(table, header)
     entries = []
@@ -128,6 +128,20 @@ def from_table(table: Path) -> list[Entry]:
         raise DatasetError(f"{table}: has no rows below its header. List one file per row.")
     _check_rows(table, entries)
     return entries
+
+
+def _rows(table: Path) -> list[list[str]]:
+    text, rows, line = _decode(table), [], 1
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(table, text))
+    try:
+        for row in reader:
+            rows.append(row)
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise DatasetError(
+            f"{table}, line {line}: {error}. Is a quotation mark opened there and never closed?"
+        ) from None
+    return rows
 
 
 def _decode(table: Path) -> str:

@@ -6,6 +6,7 @@ Taught in: 02_datasets, 04_supervised.
 from __future__ import annotations
 
 import os
+import unicodedata
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -133,6 +134,8 @@ class Folder(MusicDataset):
             if table is None:
                 raise DatasetError(f"labels={labels!r}: no such file, neither in {Path.cwd()} nor in {self.root}")
             entries = _labelling.from_table(table)
+            for entry in entries:
+                entry.path = _as_on_disk(self.root, entry.path)
         else:
             paths = audio_below(self.root)
             if not paths:
@@ -298,6 +301,14 @@ def _check_root(root: str | os.PathLike) -> Path:
     if not path.is_dir():
         raise DatasetError(f"root={str(root)!r} is a file; give the folder that holds the audio")
     return path.resolve()
+
+
+def _as_on_disk(root: Path, path: str) -> str:
+    """The path with its accents composed or decomposed, as on the disk: files from a Mac may have é as e and ´."""
+    if path.isascii() or (root / path).exists():
+        return path
+    spellings = (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
+    return next((spelling for spelling in spellings if (root / spelling).exists()), path)
 
 
 def audio_below(root: Path) -> list[str]:

@@ -5,6 +5,7 @@ Taught in: 04_supervised.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -114,3 +115,12 @@ def check_hop(hop: int | None) -> int | None:
             f"hop is a distance in samples and must be an integer of at least 1, got {hop!r} (seconds?)"
         )
     return hop
+
+
+def check_model(model: WaveformModel) -> None:
+    """Refuse the name or the path of a model: only the command line takes these."""
+    if isinstance(model, (str, os.PathLike)):
+        raise TypeError(
+            f"model must be a model, got {model!r}; load it first: mclass.pretrained.load('mtat/musicnn') or "
+            "mclass.models.load('runs/mine/model.pt')"
+        )

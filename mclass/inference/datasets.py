@@ -12,7 +12,7 @@ import torch
 
 from mclass.datasets import Chunks, MusicDataset
 from mclass.errors import ModelError
-from mclass.inference.chunks import check_hop, chunk_probabilities, chunks_per_batch, evaluating
+from mclass.inference.chunks import check_hop, check_model, chunk_probabilities, chunks_per_batch, evaluating
 from mclass.memory import keep_freed_memory
 from mclass.models import WaveformModel
 
@@ -80,6 +80,7 @@ def predict_chunks(
     owners : np.ndarray, shape (num_chunks,)
         Index of the clip that each chunk was cut from, in rising order.
     """
+    check_model(model)
     check_sample_rate(model, dataset)
     batch_size = chunks_per_batch(model, batch_size)
     chunks = Chunks(dataset, model.num_samples, hop=check_hop(hop), pad=True)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from mclass import audio as audio_files
 from mclass.errors import AudioError, ModelError
-from mclass.inference.chunks import check_hop, chunks_per_batch, cut, evaluating
+from mclass.inference.chunks import check_hop, check_model, chunks_per_batch, cut, evaluating
 from mclass.inference.result import TagResult, aggregate
 from mclass.models import WaveformModel
 
@@ -85,6 +85,7 @@ def tag(
     >>> result.taggram.shape, result.times.tolist(), result.duration
     ((2, 2), [0.0, 3.0], 7.0)
     """
+    check_model(model)
     if model.tags is None:
         raise ModelError("the model has no tags; train it, load it with mclass.models.load, or set model.tags")
     _sum_up(np.zeros((1, 1)), aggregate)  # a wrong name is refused before the work
@@ -132,6 +133,7 @@ def embed(
     >>> embed(noise, models.create("cnn_1d", channels=32), sample_rate=16000).shape
     (32,)
     """
+    check_model(model)
     return _map_chunks(model.embed, audio, model, sample_rate, hop, batch_size, progress)[0].mean(axis=0)
 
 
@@ -247,8 +249,8 @@ def _bar(audio: str | os.PathLike | np.ndarray | torch.Tensor, progress: bool | 
 def _from_array(audio: np.ndarray | torch.Tensor, sample_rate: int | None, wanted: int) -> torch.Tensor:
     if sample_rate is None:
         raise ValueError("an array does not say its sample rate; give sample_rate= in Hz")
-    if isinstance(sample_rate, bool) or not sample_rate > 0:
-        raise ValueError(f"sample_rate must be positive, in Hz, got {sample_rate!r}")
+    if isinstance(sample_rate, bool) or not isinstance(sample_rate, (int, np.integer)) or sample_rate < 1:
+        raise ValueError(f"sample_rate must be a positive whole number of Hz, got {sample_rate!r}")
     array = np.asarray(audio.detach().cpu() if isinstance(audio, torch.Tensor) else audio)
     if array.ndim != 1:
         raise AudioError(f"one mono recording has shape (samples,), got {array.shape}; average the channels first")
