@@ -90,7 +90,8 @@ def test_labels_from_a_table(tmp_path, text, name, encoding):
     assert ds.labels.tolist() == [[0, 1, 1], [0, 1, 0], [1, 1, 0]]
     assert ds.multilabel
     assert ds.artist_ids.tolist() == ["X", "Y", "Z"]
-    assert [part.indices.tolist() for part in ds.splits()] == [[0], [1], [2]]
+    for by in (None, "published"):
+        assert [part.indices.tolist() for part in ds.splits(by=by)] == [[0], [1], [2]]
 
 
 def test_accents_in_an_old_encoding_and_a_table_named_from_the_root(tmp_path):
@@ -301,6 +302,21 @@ def test_a_split_column_that_leaves_a_part_empty(tmp_path):
     ds = load(tmp_path, labels=table(tmp_path, "path,tags,split\n0.wav,a,train\n1.wav,b,test\n"))
     with pytest.raises(DatasetError, match="train 1, valid 0, test 1"):
         ds.splits()
+
+
+def test_a_split_that_is_asked_for_is_not_that_of_the_column(tmp_path):
+    make(tmp_path, *[f"{k}.wav" for k in range(20)])
+    parts = ["train"] * 10 + ["valid"] * 5 + ["test"] * 5
+    rows = "".join(f"{k}.wav,{'ab'[k % 2]},{k % 10},{part}\n" for k, part in enumerate(parts))
+    ds = load(tmp_path, labels=table(tmp_path, "path,tags,artist,split\n" + rows))
+    train, valid, test = ds.splits(by="artist")
+    assert not set(train.artist_ids) & {*valid.artist_ids, *test.artist_ids}
+    assert [len(part) for part in (train, valid, test)] != [10, 5, 5]
+
+
+def test_no_published_split(many):
+    with pytest.raises(DatasetError, match="no split is published with it"):
+        many.splits(by="published")
 
 
 def test_root_that_is_no_folder(tmp_path):

@@ -151,5 +151,5 @@ def test_a_page_of_the_book_shows_no_empty_box(path):
             continue
         if "widgets." in source:
             assert "remove-output" in tags, source
-            # Who builds the book also plays the front end of a widget, and then sometimes misses the kernel's reply.
+            # What executes the book also plays a widget's front end, and then sometimes misses the kernel's reply.
             assert "skip-execution" in tags, source

@@ -228,32 +228,49 @@ class Folder(MusicDataset):
     def describe(self, index: int) -> str:
         return str(self.paths[index])
 
-    def splits(self, by: str = "artist") -> tuple[Subset, Subset, Subset]:
+    def splits(self, by: str | None = None) -> tuple[Subset, Subset, Subset]:
         """Training, validation and test views.
 
-        The table's own ``split`` column decides if there is one. Otherwise groups are drawn at random, and in
-        single-label data for each label in turn, so that a label with three groups or more is in every part (with
-        two it is in training and test, with one in training alone).
+        Groups are drawn at random, and in single-label data for each label in turn, so that a label with three
+        groups or more is in every part (with two it is in training and test, with one in training alone).
 
         Parameters
         ----------
-        by : {"artist", "track", "clip"}
-            What may not be shared between the parts.
+        by : {"published", "artist", "track", "clip"}, optional
+            The table's own ``split`` column (the default if there is one), or what may not be shared between the
+            parts (else "artist").
+
+        Raises
+        ------
+        ValueError
+            If `by` is none of these.
+        DatasetError
+            If there is no ``split`` column to use, or it leaves a part empty.
         """
         groups = {"artist": self.artist_ids, "track": self.track_ids, "clip": np.arange(len(self))}
-        if by not in groups:
-            raise ValueError(unknown_name("split", by, groups))
-        if self._entries[0].split:
-            column = np.array([entry.split for entry in self._entries])
-            parts = [np.flatnonzero(column == name) for name in ("train", "valid", "test")]
-            if not all(map(len, parts)):
-                sizes = ", ".join(f"{name} {(column == name).sum()}" for name in ("train", "valid", "test"))
-                raise DatasetError(f"{self.root}: the split column leaves a part without files: {sizes}")
+        by = by or ("published" if self._entries[0].split else "artist")
+        if by == "published":
+            parts = self._published()
+        elif by not in groups:
+            raise ValueError(unknown_name("split", by, ["published", *groups]))
         elif self.multilabel or not _is_pure(groups[by], self.labels.argmax(1)):
             parts = split_by_group(groups[by], self.fractions, self.seed)
         else:
             parts = self._split_each_label(groups[by])
         return tuple(self.subset(part) for part in parts)
+
+    def _published(self) -> list[np.ndarray]:
+        column = np.array([entry.split for entry in self._entries])
+        if not column[0]:
+            raise DatasetError(
+                f"{self.root}: no split is published with it. Add a column 'split' to the table of labels (train, "
+                "valid or test in each row), or split by artist, track or clip."
+            )
+        parts = [np.flatnonzero(column == name) for name in ("train", "valid", "test")]
+        if not all(map(len, parts)):
+            sizes = ", ".join(f"{name} {(column == name).sum()}" for name in ("train", "valid", "test"))
+            raise DatasetError(f"{self.root}: the split column leaves a part without files: {sizes}")
+        return parts
 
     def _split_each_label(self, groups: np.ndarray) -> list[np.ndarray]:
         parts: tuple[list, list, list] = ([], [], [])
