@@ -89,11 +89,11 @@ def run(options: argparse.Namespace) -> int:
             if page:
                 results.append(result)
     finally:  # also after an interrupt
+        failures.report()
         if results:
             from mclass import report
 
             report.write(page, results, model=options.model, top=max(options.top, 15))
-        failures.report()
     return failures.code
 
 
