@@ -485,6 +485,7 @@ def test_clips_of_different_lengths():
         ({"train": TRAIN.subset([])}, "no clips"),
         ({"valid": Tones(9, multilabel=False)}, "multilabel=False"),
         ({"model": small(num_tags=4)}, "num_tags=3"),
+        ({"model": small().requires_grad_(False)}, "all layers are frozen.*training.probe"),
     ],
 )
 def test_fit_refuses(options, message):
@@ -504,6 +505,9 @@ def test_fit_refuses_other_tags_rates_and_folders(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ModelError, match="cannot be used"):
         run(folder=tmp_path / "file")
+    many = len(VALID) + 1
+    with pytest.raises(DatasetError, match=f"{len(VALID)} validation clips cannot be shared by {many} processes"):
+        run(folder=tmp_path / "run", devices=many, batch_size=many)
 
 
 @pytest.mark.parametrize(

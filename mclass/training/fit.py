@@ -26,7 +26,7 @@ from mclass.datasets import MusicDataset
 from mclass.datasets.shards import Shards
 from mclass.datasets.streaming import ShardStream
 from mclass.datasets.workers import data_fingerprint
-from mclass.errors import ModelError, unknown_name
+from mclass.errors import DatasetError, ModelError, unknown_name
 from mclass.memory import keep_freed_memory
 from mclass.training import distributed
 from mclass.training.callbacks import Bar, Keeper, TensorBoard
@@ -134,10 +134,11 @@ def fit(
     Raises
     ------
     DatasetError
-        If the splits are empty, have clips shorter than a chunk, or `valid` cannot be scored.
+        If the splits are empty, have clips shorter than a chunk, or `valid` cannot be scored or is smaller than
+        the number of processes.
     ModelError
-        If model and data do not fit, the folder cannot be used, the loss is not finite, or another process of the
-        run has died.
+        If model and data do not fit, all layers are frozen, the folder cannot be used, the loss is not
+        finite, or another process of the run has died.
 
     Warns
     -----
@@ -163,6 +164,16 @@ def fit(
     plain = type(task).training_set is Task.training_set and type(task).sampler is Task.sampler
     if isinstance(train, Shards) and not plain:
         raise ModelError(f"{type(task).__name__} learns from more than single crops, and shards give no more")
+    if not any(parameter.requires_grad for parameter in task.parameters()):
+        raise ModelError(
+            "all layers are frozen, so there is nothing to train. Freeze fewer with mclass.models.freeze(model, "
+            "until=…), or learn a classifier on the frozen model's embeddings with mclass.training.probe"
+        )
+    if len(valid) < devices * num_nodes:
+        raise DatasetError(
+            f"{len(valid)} validation clips cannot be shared by {devices * num_nodes} processes: each needs at "
+            "least one. Use fewer processes, or more clips"
+        )
     task.model.tags = list(train.tags)
     config = {
         "paradigm": type(task).__name__,
