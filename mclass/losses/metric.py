@@ -279,7 +279,11 @@ class TrackRegularizedLoss(Loss):
         same_track: torch.Tensor,
         other_track: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Add both losses; `other_track` is the negative unless given. Shapes ``(batch, dim)``."""
+        """Add both losses. Shapes ``(batch, dim)``.
+
+        `other_track` is the negative unless given. That one lacks the anchor's tag, and where labels are weak it
+        can be a clip of the anchor's own track.
+        """
         self.disentangled.check_values = self.track.check_values = self.check_values
         tags = self.disentangled(anchor, positive, negative, notion)
         track = self.track(anchor, same_track, negative if other_track is None else other_track)
