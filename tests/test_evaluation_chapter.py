@@ -47,6 +47,6 @@ def test_the_figure_that_a_reader_moves_is_shown_and_the_widget_is_not():
     sources = {"".join(cell["source"]): cell["metadata"].get("tags", []) for cell in cells}
     widgets = [tags for source, tags in sources.items() if "ipywidgets.interact(" in source]
     figures = [tags for source, tags in sources.items() if "interactive.threshold_slider(" in source]
-    assert widgets == [["remove-output"]]
+    assert widgets == [["remove-output", "skip-execution"]]
     assert len(figures) == 1
     assert "remove-output" not in figures[0]
