@@ -23,6 +23,9 @@ MATHJAX_FILES = ("tex-chtml-full.js", "output/chtml/fonts")
 MATHJAX_TARGET = "mathjax"  # below _static
 IMAGE = re.compile(r'<img\b[^>]*?\bsrc="(?:[^"]*/)?_images/([^"]+)"[^>]*>')
 EMPTY_HEADER = re.compile(r"<th\b([^>]*)>(?:\s|&nbsp;|&#160;|</?p>)*</th>")
+CELL = re.compile(r"<td\b.*?</td>", re.DOTALL)
+# An interval or a deviation in the text of a cell, and not in an attribute: no < before the next >.
+RANGE = re.compile(r"(\[[-+]?\d*\.\d+, [-+]?\d*\.\d+\]|\d*\.\d+ ± \d*\.\d+)(?![^<>]*>)")
 
 
 def mathjax_folder() -> Path:
@@ -57,10 +60,11 @@ def configure(app: Sphinx, config: Config) -> None:
 
 
 def improve(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
-    """Two things about a page's HTML that no setting changes.
+    """Three things about a page's HTML that no setting changes.
 
     A header that names nothing becomes a cell: pandas writes one above every index, and it would be read aloud.
-    Images get their size, so that the text does not jump when a late one arrives.
+    Images get their size, so that the text does not jump when a late one arrives. Intervals in tables get a class,
+    so that book.css can keep their two ends together.
     """
     if "body" not in context:
         return
@@ -75,7 +79,16 @@ def improve(app: Sphinx, page: str, template: str, context: dict, doctree: objec
             return re.sub(r'style="', f'style="{style} ', tag)
         return tag.replace("<img", f'<img style="{style}"', 1)
 
-    context["body"] = EMPTY_HEADER.sub(r"<td\1></td>", IMAGE.sub(sized, context["body"]))
+    context["body"] = marked(EMPTY_HEADER.sub(r"<td\1></td>", IMAGE.sub(sized, context["body"])))
+
+
+def marked(body: str) -> str:
+    """Intervals and deviations in the cells of tables get the class ``range``.
+
+    >>> marked("<td>0.1 [-0.2, +0.4]</td>")
+    '<td>0.1 <span class="range">[-0.2, +0.4]</span></td>'
+    """
+    return CELL.sub(lambda cell: RANGE.sub(r'<span class="range">\1</span>', cell.group()), body)
 
 
 def size(path: Path) -> tuple[float, float]:

@@ -30,7 +30,7 @@ def script(name: str):
     return module
 
 
-address, build, clean, figures = map(script, ("address", "build", "clean", "figures"))
+address, build, clean, extension, figures = map(script, ("address", "build", "clean", "extension", "figures"))
 
 
 def tracked() -> list[Path]:
@@ -389,3 +389,12 @@ def test_the_book_is_printed_in_its_order_with_answers_unfolded(tmp_path, monkey
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["book.pdf"]
     with pytest.raises(FileNotFoundError, match="no page for c"):
         pdf.print_book(tmp_path, {"root": "c"}, tmp_path / "c.pdf", browser)
+
+
+@pytest.mark.parametrize(
+    "other", ["<p>[0.1, 0.2]</p>", '<td><img alt="[0.1, 0.2]"></td>', "<script>[0.1, 0.2]</script>"]
+)
+def test_intervals_are_marked_in_the_text_of_tables_and_nowhere_else(other):
+    plain = "<td>+0.1 {}[-0.2, +0.4]{}</td><td>{}0.5 ± 0.1{}</td>"
+    cells, expected = plain.format(*[""] * 4), plain.format(*['<span class="range">', "</span>"] * 2)
+    assert extension.marked(other + cells + other) == other + expected + other
