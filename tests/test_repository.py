@@ -30,7 +30,9 @@ def script(name: str):
     return module
 
 
-address, build, clean, extension, figures = map(script, ("address", "build", "clean", "extension", "figures"))
+address, build, chapters, clean, extension, figures = map(
+    script, ("address", "build", "chapters", "clean", "extension", "figures")
+)
 
 
 def tracked() -> list[Path]:
@@ -50,6 +52,15 @@ def toc_files(node) -> list[str]:
         own = [node[key] for key in ("file", "root") if key in node]
         return own + [name for value in node.values() for name in toc_files(value)]
     return []
+
+
+# Pages to look something up in; all others teach.
+REFERENCE = {"intro", "how_to_use", "homework", "instructors", "glossary", "contributing", "references"}
+TAUGHT = [
+    name
+    for name in toc_files(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
+    if Path(name).name not in REFERENCE
+]
 
 
 # Notebooks
@@ -212,6 +223,25 @@ def test_every_citation_is_used():
         for keys in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", path.read_text(encoding="utf-8")):
             cited |= {key.strip() for key in keys.split(",")}
     assert set(defined) - cited == set()
+
+
+# Chapters
+
+
+def test_the_table_of_chapters_is_what_they_hold():
+    assert chapters.TABLE.read_text(encoding="utf-8") == chapters.table(), "run `python book/chapters.py`"
+
+
+@pytest.mark.parametrize("name", TAUGHT)
+def test_a_chapter_has_goals_a_quiz_a_summary_and_says_what_comes_before(name):
+    row = chapters.counted(ROOT / name)
+    assert row["goals"] >= 3
+    assert row["questions"] >= 2
+    assert row["exercises"] >= 3 or not name.startswith("notebooks/")
+    prose = chapters.read(ROOT / name)[0]
+    assert "Before:" in prose
+    for title in ("Summary", "Further reading"):
+        assert len(chapters.section(prose, title).split()) >= 20, title
 
 
 @pytest.mark.parametrize("name", figures.FIGURES)
