@@ -86,6 +86,16 @@ def test_notebook_is_stored_clean(path):
             assert cell["outputs"], f"nbval has nothing to compare with; run the cell and save:\n{source}"
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_s_text_shows_outside_the_book(path):
+    """Colab and JupyterLab print MyST's fences as they stand, the answers of a quiz included."""
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] == "markdown":
+            text = "".join(cell["source"])
+            assert not re.search(r"^(:::|```\{)|\[\]\(", text, re.MULTILINE), text
+            assert text.count("<details>") == text.count("</details>")
+
+
 def test_cleaning_keeps_what_is_compared_and_nothing_else():
     figure = {"output_type": "display_data", "data": {"image/png": "AAAA"}, "metadata": {}}
     number = {
