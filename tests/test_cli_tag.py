@@ -205,3 +205,40 @@ def test_embed_and_search(run, music, saved, tmp_path):
     assert "another model" in errors[0]
     code, _, errors = run("search", music, "--index", tmp_path / "no.npz", model=None)
     assert (code, "mclass embed" in errors[0]) == (2, True)
+
+
+def test_an_index_grows_and_an_interrupt_leaves_what_was_done(run, music, tmp_path, monkeypatch):
+    out, real, done = tmp_path / "index.npz", inference.embed, []
+
+    def embed(file, *arguments, **options):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(file)
+        return real(file, *arguments, **options)
+
+    monkeypatch.setattr(inference, "embed", embed)
+    code, _, errors = run("embed", music, "--out", out)
+    assert (code, "--add to go on from these 2" in errors[-1]) == (130, True)
+    assert search.Index.load(out).files == done == [str(music / name) for name in NAMES[:2]]
+
+    # A new beginning that is interrupted, too, keeps the index that was there.
+    done[:] = ["", ""]
+    code, _, errors = run("embed", music, "--out", out)
+    assert (code, "nothing was written" in errors[-1]) == (130, True)
+    assert len(search.Index.load(out).files) == 2
+
+    done.clear()
+    assert run("embed", os.path.relpath(music), "--out", out, "--add")[0] == 0
+    assert done == [os.path.relpath(music / NAMES[2])]  # known by its place, however it is written
+    both, alone = search.Index.load(out), tmp_path / "alone.npz"
+    monkeypatch.setattr(inference, "embed", real)
+    assert run("embed", music, "--out", alone)[0] == 0
+    np.testing.assert_array_equal(both.embeddings, search.Index.load(alone).embeddings)
+
+    code, _, errors = run("embed", music, "--out", out, "--add")
+    assert (code, "holds all of these files already" in errors[0]) == (0, True)
+    torch.manual_seed(1)
+    models.save(models.create("cnn_1d", num_tags=3, channels=8), tmp_path / "other.pt", tags=TAGS)
+    code, _, errors = run("embed", music, "--out", out, "--add", model=tmp_path / "other.pt")
+    assert (code, "another model" in errors[0]) == (2, True)
+    assert len(search.Index.load(out).files) == 3

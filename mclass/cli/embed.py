@@ -6,11 +6,16 @@ Taught in: 08_metric_learning.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mclass.cli.options import Failures, add_model_options, check_writable, expand, hop_samples, load_model
+
+if TYPE_CHECKING:
+    from mclass.models import WaveformModel
+    from mclass.search import Index
 
 
 def add(commands: Any) -> None:
@@ -22,13 +27,16 @@ def add(commands: Any) -> None:
     )
     embed.add_argument("files", nargs="+", metavar="FOLDER", help="folders, or audio files")
     embed.add_argument("--out", required=True, metavar="FILE", help=".npz, or .parquet where pyarrow is installed")
+    embed.add_argument(
+        "--add", action="store_true", help="keep what the index holds, and embed only the files that it lacks"
+    )
     add_model_options(embed)
     embed.add_argument("--strict", action="store_true", help="exit with 1 if any file failed")
-    embed.set_defaults(command=run, after_interrupt="(nothing was written)")
+    embed.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Embed each file; write them all at the end."""
+    """Embed each file; write them at the end, or at an interrupt as many as there are."""
     from mclass import search
 
     files = expand(options.files)
@@ -38,9 +46,17 @@ def run(options: argparse.Namespace) -> int:
     from mclass import inference
 
     model = load_model(options.model, options.device)
+    known = _known(out, model) if options.add else None
+    if known:
+        there = set(map(os.path.realpath, known.files))
+        files = [file for file in files if os.path.realpath(file) not in there]
+        if not files:
+            print(f"{out} holds all of these files already", file=sys.stderr)
+            return 0
     hop = hop_samples(options.hop, model)
     failures = Failures(len(files), "embedded", options.strict)
-    kept, embeddings = [], []
+    kept, embeddings = (list(known.files), list(known.embeddings)) if known else ([], [])
+    before, complete = len(kept), False
     try:
         bar = tqdm(files, unit="file", delay=2, disable=None, leave=False)
         for file, embedding in failures.each(
@@ -48,10 +64,26 @@ def run(options: argparse.Namespace) -> int:
         ):
             kept.append(file)
             embeddings.append(embedding)
+        complete = True
     finally:
         failures.report()
-    if kept:
-        name = str(Path(options.model).resolve()) if Path(options.model).exists() else options.model
-        search.Index(kept, embeddings, name, search.fingerprint(model)).save(out)
-        print(f"{len(kept)} embeddings of {len(embeddings[0])} numbers -> {out}", file=sys.stderr)
+        # What an interrupt left is no reason to lose a complete index of that name.
+        if len(kept) > before and (complete or known or not out.exists()):
+            name = str(Path(options.model).resolve()) if Path(options.model).exists() else options.model
+            search.Index(kept, embeddings, name, search.fingerprint(model)).save(out)
+            options.after_interrupt = f"(repeat with --add to go on from these {len(kept)})"
+            print(f"{len(kept)} embeddings of {len(embeddings[0])} numbers -> {out}", file=sys.stderr)
+        else:
+            options.after_interrupt = "(nothing was written)"
     return failures.code
+
+
+def _known(path: Path, model: WaveformModel) -> Index | None:
+    """The index to add to, if it is there and this model made it."""
+    from mclass.search import Index
+
+    if not path.exists():
+        return None
+    index = Index.load(path)
+    index.check(model)
+    return index
