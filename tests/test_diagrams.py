@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import re
 import sys
@@ -62,6 +63,40 @@ def test_schedules_are_drawn_as_they_are(name):
         optimizer.step()
         if made:
             made["scheduler"].step()
+
+
+def test_intervals_in_the_forest_of_findings_are_those_of_the_table():
+    with figures.findings.FINDINGS.open(encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    drawn = figures.FIGURES["findings.svg"]()
+    (zero,) = (float(x) for x in re.findall(r'class="s-ink" d="M([\d.]+) ', drawn))
+    lines = [(float(a), float(b)) for a, b in re.findall(r'd="M([\d.]+) \d+H([\d.]+)"', drawn)]
+    order = list(figures.findings.VERDICTS)
+    rows = sorted(
+        figures.findings.findings(), key=lambda row: (order.index(row["verdict"]), row["high"] - row["low"])
+    )
+    per_unit = (lines[-1][1] - zero) / rows[-1]["high"]  # of the widest interval
+    for (start, end), row in zip(lines, rows, strict=True):
+        assert (start, end) == pytest.approx(
+            (zero + per_unit * row["low"], zero + per_unit * row["high"]), abs=0.5
+        )
+    assert len(lines) == len(table)
+    for verdict, side in (("reproduced", 1), ("not reproduced", -1)):
+        count = sum(row["here"] == verdict for row in table)
+        assert sum(min(side * (start - zero), side * (end - zero)) > 0 for start, end in lines) == count
+        assert f">{count} {verdict}<" in drawn
+
+
+def test_a_new_finding_asks_for_a_short_name():
+    row = {"finding": "Louder is better", "measured by": "ROC-AUC", "effect": "+0.1 [+0.0, +0.2]", "here": "open"}
+    with pytest.raises(KeyError, match="Louder is better"):
+        figures.findings._row(row)
+
+
+def test_findings_have_names_of_their_own_that_fit():
+    names = [row["name"] for row in figures.findings.findings()]
+    assert len(set(names)) == len(names)
+    assert max(map(len, names)) <= 32
 
 
 @pytest.mark.parametrize("name", figures.FIGURES)
