@@ -32,7 +32,7 @@ def arguments(documentation: str, seeds: int = 5) -> argparse.ArgumentParser:
     """The options that every experiment has."""
     parser = argparse.ArgumentParser(description=documentation.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=mclass.scale(smoke=2, cpu=seeds, gpu=seeds))
-    parser.add_argument("--num-tracks", type=int, default=None, help="of Etude; all of them unless given")
+    parser.add_argument("--num-tracks", type=int, default=None, help="of Etude, None: all of them (%(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="processes that train, one thread each")
     parser.add_argument("--fresh", action="store_true", help="repeat runs that are in the table already")
     parser.add_argument("--out", type=Path, default=RESULTS)
