@@ -12,6 +12,9 @@ import pytest
 import torch
 
 from mclass import models
+from mclass.datasets.etude.annotation import annotate, listen
+from mclass.datasets.etude.composer import compose
+from mclass.tags import MAGNATAGATUNE
 from mclass.training.optimizers import Schedule, create_optimizer
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
@@ -97,6 +100,15 @@ def test_findings_have_names_of_their_own_that_fit():
     names = [row["name"] for row in figures.findings.findings()]
     assert len(set(names)) == len(names)
     assert max(map(len, names)) <= 32
+
+
+def test_the_tags_in_the_drawing_of_etude_are_those_of_its_track():
+    track, oracle, typed = figures.practice.EXAMPLE
+    score = compose(0, track, 30)
+    truths = [listen(score, 10 * clip, 10) for clip in range(3)]
+    weak = annotate(0, track, truths)
+    for columns, tags in ((truths[0].present, oracle), (weak[0], typed)):
+        assert {tag for tag, given in zip(MAGNATAGATUNE, columns, strict=True) if given} == set(tags)
 
 
 @pytest.mark.parametrize("name", figures.FIGURES)
