@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diagrams.draw import arrow, box, down, path, svg, text
+from diagrams.draw import WIDTH, arrow, box, down, path, rect, svg, text
 
 # Etude's track 17 (seed 0, clips of ten seconds): what is true in its first clip, and what the crowd types.
 EXAMPLE = (
@@ -56,4 +56,57 @@ def etude() -> str:
     return svg(y - gap + 12, "How Etude makes a track and its two sets of labels", *parts)
 
 
-FIGURES = {"etude.svg": etude}
+def matrix(x: float, y: float, cell: float, clips: int, own: range) -> list[str]:
+    """All views of a batch against all, two of each clip; a frame around what a process would see alone."""
+    parts, views = [], 2 * clips
+    for row in range(views):
+        for column in range(views):
+            same = row // 2 == column // 2
+            fill = "plain" if row == column else "leaf" if same else "red"
+            parts.append(rect(x + column * cell, y + row * cell, cell, cell, fill, "line"))
+    first, size = 2 * own.start * cell, 2 * len(own) * cell
+    frame = f"M{x + first:g} {y + first:g}h{size:g}v{size:g}h-{size:g}z"
+    return [*parts, path(frame, "ink", 3, more='stroke-dasharray="6 4"')]
+
+
+def processes() -> str:
+    """A contrastive batch of four clips on two processes: half each, gathered, one loss, one step."""
+    parts, centres, width = [], (144, 416), 244
+    parts += [box(110, 10, 340, 40, "blue"), text(280, 36, "a batch of four clips: 1 2 3 4", 17, bold=True)]
+    for process, centre in enumerate(centres):
+        left = centre - width / 2
+        parts += [
+            down(centre, 50, 26),
+            text(centre + (-14, 14)[process], 69, f"process {process}", 16, "muted", ("end", "start")[process]),
+            box(left, 78, width, 44, "blue"),
+            text(centre, 106, f"two views of clips {'1 2' if process == 0 else '3 4'}", 16),
+            down(centre, 122, 22),
+            box(left, 146, width, 44, "yellow"),
+            text(centre, 174, "encoder and projector", 16, bold=True),
+            down(centre, 190, 22),
+        ]
+    parts += [path("M268 168H292", "muted", 4), text(280, 206, "same weights", 15, "muted")]
+    edge = centres[0] - width / 2
+    parts += [box(edge, 214, WIDTH - 2 * edge, 62, "green")]
+    parts += lines(280, 240, "gather", "both hold the embeddings of all eight views")
+    cell = 20
+    for process, centre in enumerate(centres):
+        parts.append(down(centre, 276, 22))
+        parts += matrix(centre - 4 * cell, 302, cell, 4, range(2 * process, 2 * process + 2))
+        parts += [text(centre, 488, "the loss of all against all", 16), down(centre, 498, 22)]
+        parts += [box(centre - width / 2, 522, width, 44), text(centre, 550, "gradient through own views", 16)]
+        parts.append(down(centre, 566, 22))
+    parts += [box(edge, 590, WIDTH - 2 * edge, 62, "green")]
+    parts += lines(280, 616, "average the gradients", "both take the same step")
+    for row, (fill, name) in enumerate(
+        (("leaf", "a view and its partner: near"), ("red", "negatives: far apart"))
+    ):
+        y = 670 + 28 * row
+        parts += [rect(edge, y, 18, 18, fill, "line"), text(edge + 28, y + 14, name, 16, anchor="start")]
+    parts.append(path("M290 672h18v18h-18z", "ink", 3, more='stroke-dasharray="6 4"'))
+    parts.append(text(318, 684, "all that one would see", 16, anchor="start"))
+    parts.append(text(318, 706, "without gathering", 16, anchor="start"))
+    return svg(728, "A contrastive batch on two processes", *parts)
+
+
+FIGURES = {"etude.svg": etude, "processes.svg": processes}
