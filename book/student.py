@@ -3,6 +3,8 @@
 A solution is a code cell that starts with ``# Solution N``; it follows the text of exercise N. From the line
 ``# Check`` on, if there is one, it tests an answer: students get that part, in a cell of its own after the blank.
 
+They are handed out without the book, so links and citations are written out (see portable.py).
+
     python book/student.py                              # all notebooks, into student/ (make student)
     python book/student.py NOTEBOOK … --out FOLDER
 """
@@ -17,7 +19,12 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
+BOOK = Path(__file__).resolve().parent
+ROOT = BOOK.parent
+sys.path.insert(0, str(BOOK))  # this folder is no package
+
+from portable import portable  # noqa: E402
+
 SOLUTION = re.compile(r"# Solution (\d+)\b")
 CHECK = "# Check"
 
@@ -98,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 2
         notebook = json.loads(path.read_text(encoding="utf-8"))
         try:
-            new = student_version(notebook)
+            new = portable(student_version(notebook))
         except ValueError as error:
             print(f"{path}: {error}", file=sys.stderr)
             return 1

@@ -21,6 +21,7 @@ _spec = importlib.util.spec_from_file_location("book_student", ROOT / "book" / "
 student = importlib.util.module_from_spec(_spec)
 sys.modules[_spec.name] = student
 _spec.loader.exec_module(student)
+repository = sys.modules["address"].repository
 
 
 def read(path: Path) -> list[dict]:
@@ -105,6 +106,43 @@ def test_no_line_of_a_solution_is_in_the_student_version(path):
     blanks = [text(cell) for cell in new if cell["id"].endswith("-answer")]
     assert blanks == [f"# Exercise {one.number}: your answer\n" for _, one in solved(path)]
     assert len({cell["id"] for cell in new}) == len(new)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_what_is_handed_out_needs_no_book(path):
+    before = {"cells": read(path)}
+    after = student.portable(before)
+    assert before["cells"] == read(path)
+    address = f"{'/blob/'.join(repository())}/"
+    prose = "\n".join(text(cell) for cell in after["cells"] if cell["cell_type"] == "markdown")
+    assert "{cite" not in prose
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose):
+        assert link.startswith("http") or link.startswith("#"), link
+        if link.startswith(address):
+            assert (ROOT / link.removeprefix(address)).is_file(), link
+    # As many entries as publications; code stays as it is.
+    cited = {key for keys in re.findall(r"\{cite[:tp]*\}`([^`]+)`", str(before)) for key in keys.split(",")}
+    assert text(after["cells"][-1]).count("\n- ") == len(cited) > 0
+    for old, new in zip(before["cells"], after["cells"], strict=False):
+        assert old == new or old["cell_type"] == "markdown"
+
+
+def test_links_and_citations_are_written_out():
+    prose = (
+        "[a](../book/etude.md), [b](https://a.b/c), [c](#d), {cite:t}`sturm2013`. So {cite}`law2009, sturm2013`."
+    )
+    notebook = {"cells": [{"cell_type": "markdown", "metadata": {}, "source": [prose]}]}
+    new, references = map(text, student.portable(notebook)["cells"])
+    url, branch = repository()
+    assert new == (
+        f"[a]({url}/blob/{branch}/book/etude.md), [b](https://a.b/c), [c](#d), Sturm (2013). "
+        "So (Law et al., 2009; Sturm, 2013)."
+    )
+    assert references.startswith("## References\n")
+    assert references.index("Edith Law") < references.index("Bob")
+    notebook["cells"][0]["source"] = ["{cite}`nobody1999`"]
+    with pytest.raises(KeyError, match="nobody1999"):
+        student.portable(notebook)
 
 
 @pytest.mark.parametrize(("path", "position", "parts"), CHECKED)
