@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks import scale
 from mclass import models
 from mclass.datasets.etude.annotation import annotate, listen
 from mclass.datasets.etude.composer import compose
@@ -109,6 +110,12 @@ def test_the_tags_in_the_drawing_of_etude_are_those_of_its_track():
     weak = annotate(0, track, truths)
     for columns, tags in ((truths[0].present, oracle), (weak[0], typed)):
         assert {tag for tag, given in zip(MAGNATAGATUNE, columns, strict=True) if given} == set(tags)
+
+
+def test_what_the_drawing_reads_of_a_clip_is_what_the_benchmark_assumes():
+    assert {way: share for way, (_, share, _) in figures.practice.STORED.items()} == {
+        way: share for way, (_, _, share) in scale.WAYS.items()
+    }
 
 
 @pytest.mark.parametrize("name", figures.FIGURES)

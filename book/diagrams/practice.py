@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 from diagrams.draw import WIDTH, arrow, box, down, path, rect, svg, text
 
+SCALE = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "scale.csv"
+CROP = 0.1  # three seconds of thirty
+KEPT = {  # in what clips are kept: how, margin and gaps of its drawing
+    "file": ("a file for each clip", 0, 14),
+    "shard": ("tar files, read from end to end", 7, 7),
+    "strip": ("one file, read anywhere", 0, 0),
+}
+STORED = {  # for each way: in what, the share of a clip that is read for a crop, and where some crops begin
+    "mp3 files, decoded whole": ("file", 1.0, (None, 0.3, None, 0.7)),
+    "mp3 files, only the part": ("file", 0.13, (None, 0.3, None, 0.7)),
+    "flac shards": ("shard", 1.0, (0.6, 0.3, 0.8, 0.7)),
+    "wav shards": ("shard", 1.0, (0.6, 0.3, 0.8, 0.7)),
+    "prepared, int16": ("strip", CROP, (None, 0.3, None, 0.7)),
+}
 # Etude's track 17 (seed 0, clips of ten seconds): what is true in its first clip, and what the crowd types.
 EXAMPLE = (
     17,
@@ -109,4 +126,35 @@ def processes() -> str:
     return svg(728, "A contrastive batch on two processes", *parts)
 
 
-FIGURES = {"etude.svg": etude, "processes.svg": processes}
+def storage() -> str:
+    """How each way keeps clips, what it reads of them for a crop, and what that costs, from the measured table."""
+    with SCALE.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    parts, left, right, step = [], 14, WIDTH - 14, 116
+    for index, row in enumerate(rows):
+        y, (container, share, crops) = 10 + step * index, STORED[row["way"]]
+        kept, inset, gap = KEPT[container]
+        parts.append(text(left, y + 20, row["way"], 17, anchor="start", bold=True))
+        parts.append(text(right, y + 20, kept, 16, "muted", "end"))
+        if container == "shard":
+            parts.append(rect(left, y + 30, right - left, 44, "plain", "muted", 'rx="4"'))
+        size = (right - left - 2 * inset + gap) / len(crops) - gap
+        for number, crop in enumerate(crops):
+            x = left + inset + number * (size + gap)
+            if crop:  # what is read begins a little before the crop, or is the whole clip
+                first = x if share == 1 else x + (crop + CROP - share) * size
+                parts.append(rect(first, y + 37, share * size, 30, "amber", more='fill-opacity="0.3"'))
+                parts.append(rect(x + crop * size, y + 37, CROP * size, 30, "amber"))
+            parts.append(path(f"M{x:g} {y + 37}h{size:g}v30h{-size:g}z", "line", 1.5))
+        cost = f"{row['read per crop (kB)']} kB to read, {row['cores per GPU']} cores to decode"
+        parts.append(text(left, y + 94, cost, 16, anchor="start"))
+        late = row["waits for"] == "storage"
+        colour, words = ("brick", "GPUs wait for storage") if late else ("leaf", "GPUs are busy")
+        parts.append(text(right, y + 94, words, 16, colour, "end", bold=late))
+    y = 10 + step * len(rows) + 4
+    for x, words, more in ((left, "read", 'fill-opacity="0.3"'), (left + 96, "the crop, a tenth of the clip", "")):
+        parts += [rect(x, y, 18, 18, "amber", more=more), text(x + 26, y + 15, words, 16, anchor="start")]
+    return svg(y + 32, "From disk to GPU: what is read for one crop", *parts)
+
+
+FIGURES = {"etude.svg": etude, "processes.svg": processes, "storage.svg": storage}
