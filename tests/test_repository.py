@@ -105,6 +105,15 @@ def test_notebook_has_the_sections_that_its_text_names(path):
     assert {int(number) for number in re.findall(r"\bsection (\d+)", text)} <= set(numbers)
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_s_sections_are_numbered_and_those_referred_to_exist(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    numbers = [int(number) for number in re.findall(r"^## (\d+)\. ", prose, re.MULTILINE)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert {int(number) for number in re.findall(r"[Ss]ections? (\d+)", prose)} <= set(numbers)
+
+
 def test_cleaning_keeps_what_is_compared_and_nothing_else():
     figure = {"output_type": "display_data", "data": {"image/png": "AAAA"}, "metadata": {}}
     number = {
