@@ -99,7 +99,7 @@ _CARDS = (
         "16,000 Hz mono mp3 of 32 kbit/s",
         "25,863 clips of 29 s, of 5,223 tracks by 230 artists; 3 GB",
         "tagging; multi-label, 188 tags, of which the 50 most frequent are used",
-        "by folder: 0–b training, c validation (1,529 clips), d–f test (4,332)",
+        "by folder, clips with one of the 50 tags: 0–b training (15,247), c validation (1,529), d–f test (4,332)",
         "CC BY-NC-SA 3.0",
         (
             "A tag that is not there was not said, which does not mean that it does not hold: labels are weak.",
