@@ -11,10 +11,20 @@ from pathlib import Path
 BOOK = Path(__file__).resolve().parent
 sys.path.insert(0, str(BOOK))  # this folder is no package
 
-from diagrams import applications, architectures, basics, beyond, findings, history, practice, training  # noqa: E402
+from diagrams import (  # noqa: E402
+    applications,
+    architectures,
+    basics,
+    beyond,
+    data_sets,
+    findings,
+    history,
+    practice,
+    training,
+)
 
 IMAGES = BOOK / "images"
-CHAPTERS = (basics, history, architectures, training, beyond, findings, applications, practice)
+CHAPTERS = (basics, history, data_sets, architectures, training, beyond, findings, applications, practice)
 FIGURES = {name: draw for chapter in CHAPTERS for name, draw in chapter.FIGURES.items()}
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import torch
 
 from benchmarks import scale
 from mclass import models
+from mclass.datasets.cards import CARDS
 from mclass.datasets.etude.annotation import annotate, listen
 from mclass.datasets.etude.composer import compose
 from mclass.tags import MAGNATAGATUNE
@@ -22,7 +23,8 @@ BOOK = Path(__file__).resolve().parents[1] / "book"
 spec = importlib.util.spec_from_file_location("book_figures", BOOK / "figures.py")
 figures = importlib.util.module_from_spec(spec)
 sys.modules.setdefault(spec.name, figures)
-spec.loader.exec_module(figures)
+spec.loader.exec_module(figures)  # which puts book/ on the path
+import cards  # noqa: E402
 
 
 def shapes_inside(name: str) -> tuple[set, int]:
@@ -116,6 +118,28 @@ def test_what_the_drawing_reads_of_a_clip_is_what_the_benchmark_assumes():
     assert {way: share for way, (_, share, _) in figures.practice.STORED.items()} == {
         way: share for way, (_, _, share) in scale.WAYS.items()
     }
+
+
+@pytest.mark.parametrize("row", [row for group in figures.data_sets.SIZES.values() for row in group])
+def test_sizes_of_data_sets_are_those_of_their_cards(row):
+    name, _, clips, labels = row
+    card = CARDS[name]
+    size = card.size.replace("two million", "2,000,000")
+    numbers = [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*\d", size)]
+    if name == "million_song":  # training, validation and test, which come first
+        assert list(clips) == [sum(numbers[:3])]
+    elif name == "etude":
+        assert list(clips) == [480 * 3]  # of the `cpu` profile
+    else:
+        assert set(clips) <= set(numbers)
+    assert {"one": "single-label", "many": "multi-label", "some": "partly labelled"}[labels] in card.task
+
+
+def test_data_sets_drawn_as_outlines_are_those_whose_audio_cannot_be_downloaded():
+    drawn = {name for group in figures.data_sets.SIZES.values() for name, *_ in group}
+    assert {
+        name for name in drawn if cards._source(CARDS[name]).startswith("by hand")
+    } == figures.data_sets.BY_HAND
 
 
 @pytest.mark.parametrize("name", figures.FIGURES)
