@@ -97,15 +97,6 @@ def test_notebook_s_text_shows_outside_the_book(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_has_the_sections_that_its_text_names(path):
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    numbers = [int(number) for number in re.findall(r"^## (\d+)\. ", text, re.MULTILINE)]
-    assert numbers == list(range(1, len(numbers) + 1)), "a section's heading is missing"
-    assert {int(number) for number in re.findall(r"\bsection (\d+)", text)} <= set(numbers)
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_s_sections_are_numbered_and_those_referred_to_exist(path):
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
