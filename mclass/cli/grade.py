@@ -55,7 +55,7 @@ def command(options: argparse.Namespace) -> int:
         path = Path("homework") / f"{name}.ipynb"
         if name is None or not path.is_file():
             what = "no submission says which homework it is of" if name is None else f"{path} is not here"
-            raise ValueError(f"{what}; give the master notebook: --homework homework/hw2.ipynb")
+            raise ValueError(f"{what}; give the master notebook: --homework FOLDER/{name or 'hw2'}.ipynb")
         options.homework = path
     homework = Homework.read(options.homework)
 
