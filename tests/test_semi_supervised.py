@@ -259,6 +259,21 @@ def test_teachers_that_do_not_fit(make, teacher, message):
         make(student, teacher)
 
 
+@pytest.mark.parametrize("make", [training.Distillation, lambda *both: training.NoisyStudent(*both, POOL)])
+def test_a_teacher_must_know_the_tags_of_the_clips(make):
+    """A new student has no names for its outputs yet: only the clips have."""
+    for tags in (TRAIN.tags[::-1], ["cat", "dog", "bird"]):
+        with pytest.raises(ModelError, match="other tags than the clips"):
+            training.fit(make(small(), other(tags=tags)), TRAIN, VALID, epochs=1, progress=False)
+    training.fit(make(small(), other(tags=TRAIN.tags)), TRAIN, VALID, epochs=1, batch_size=4, progress=False)
+
+
+def test_a_mean_teacher_may_learn_new_words_with_its_student():
+    task = training.MeanTeacher(other(tags=["cat", "dog", "bird"]), POOL, augment=NOISE)
+    training.fit(task, TRAIN, VALID, epochs=1, batch_size=4, progress=False)
+    assert task.model.tags == TRAIN.tags
+
+
 def test_a_teacher_is_somebody_else():
     model = small()
     with pytest.raises(ModelError, match="one and the same"):

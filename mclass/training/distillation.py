@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 
 from mclass import losses
+from mclass.datasets import MusicDataset
 from mclass.errors import ModelError
 from mclass.models import WaveformModel
 from mclass.training.tagging import Tagging
@@ -17,6 +18,24 @@ class Taught(Tagging):
     """Base class of what has a `teacher`, a frozen model."""
 
     teacher: WaveformModel
+
+    def check_data(self, train: MusicDataset, valid: MusicDataset) -> None:
+        """Refuse tags that the teacher does not know, besides what the task refuses without a teacher.
+
+        A new student has no names for its outputs before it is trained, so that only the data have them.
+
+        Raises
+        ------
+        ModelError
+            If the teacher's tags, or their order, are not those of the clips.
+        """
+        super().check_data(train, valid)
+        if self.teacher.tags and list(self.teacher.tags) != list(train.tags):
+            other = sorted(set(self.teacher.tags) ^ set(train.tags))[:5]
+            raise ModelError(
+                f"the teacher names other tags than the clips that the student learns from (or in another order): "
+                f"{other}. Train the teacher on the tags of these clips"
+            )
 
     def train(self, mode: bool = True) -> Taught:
         """Switch the student's mode; the teacher stays in eval mode."""

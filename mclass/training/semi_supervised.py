@@ -252,6 +252,7 @@ class MeanTeacher(Taught, Consistency):
             raise ValueError(f"momentum_of_teacher must be in [0, 1), got {momentum_of_teacher}")
         self.momentum_of_teacher = momentum_of_teacher
         self.teacher = frozen_teacher(copy.deepcopy(model), model)
+        self.teacher.tags = None  # it learns other words if its student does
 
     @property
     def options(self) -> dict:
