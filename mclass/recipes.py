@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ from mclass.profile import PROFILES, profile
 from mclass.training import Run, Task
 
 SECTIONS = ("data", "split", "labels", "pretext", "unlabelled", "model", "task", "fit", "seed", "profiles")
+NOT_IN_FIT = ("task", "train", "valid", "folder", "resume", "devices", "num_nodes")  # the command line says them
 PRETEXTS = {"by_artist": pretexts.by_artist}
 
 
@@ -104,7 +106,7 @@ def read(
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file (the current folder is {Path.cwd()})")
     try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+        given = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     recipe = _sections(given, SECTIONS, str(path))
@@ -138,6 +140,8 @@ def prepare(recipe: Mapping[str, Any]) -> Prepared:
     seed = recipe.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed must be a whole number, 0 or more, got {seed!r}")
+    fit = {key: value for key, value in _parameters(training.fit).items() if key not in NOT_IN_FIT}
+    _check_options("fit", recipe["fit"], fit)
     torch.manual_seed(seed)
     dataset = _called("data", datasets.load, recipe["data"])
     train, valid, test = _called(
@@ -243,11 +247,15 @@ def _called(section: str, function: Any, options: dict, first: Iterable = (), op
 
 
 def _check_options(section: str, options: Mapping, allowed: Mapping) -> None:
-    for key in options:
+    for key, value in options.items():
         if key not in allowed:
             raise ValueError(
                 f"{section}: {unknown_name('option', key, [name for name in allowed if name != '**'])}"
             )
+        usual = getattr(allowed[key], "default", None)
+        if isinstance(value, str) and isinstance(usual, int | float):
+            kind = "true or false" if isinstance(usual, bool) else "a number"
+            raise ValueError(f"{section}: {key} must be {kind}, such as {str(usual).lower()}, got {value!r}")
 
 
 def _parameters(function: Any) -> dict[str, inspect.Parameter]:
@@ -278,6 +286,15 @@ def _sections(given: Any, allowed: Iterable[str], where: str) -> dict:
     return dict(given)
 
 
+class _Loader(yaml.SafeLoader):
+    """PyYAML's own, which takes ``1e-3`` for a word (it wants ``1.0e-3``), with such numbers."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
 def _parsed(change: str) -> dict:
     """``fit.epochs=3`` as ``{"fit": {"epochs": 3}}``."""
     key, equals, text = change.partition("=")
@@ -285,7 +302,7 @@ def _parsed(change: str) -> dict:
     if not equals or (not dot and section != "seed"):
         raise ValueError(f"a change is section.option=value, such as fit.epochs=3, got {change!r}")
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, _Loader)
     except yaml.YAMLError:
         value = text
     return {section: {option: value}} if dot else {section: value}

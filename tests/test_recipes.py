@@ -177,6 +177,12 @@ def test_the_command(tmp_path, capsys):
         ({"seed": -1}, "seed must be"),
         ({"seed": True}, "seed must be"),
         ({"fit": None}, "fit must hold"),
+        ({"fit": {"epoch": 3}}, "fit: unknown option 'epoch' .did you mean 'epochs'"),
+        ({"fit": {"epochs": 1, "folder": "runs"}}, "fit: unknown option 'folder'"),
+        ({"task": {"name": "Tagging", "learning_rate": "fast"}}, "learning_rate must be a number, such as 0.001"),
+        ({"task": {"name": "Tagging", "learning_rate": None}}, "learning_rate must be a number, got None"),
+        ({"task": {"name": "Tagging", "optimizer": ["sgd"]}}, "unknown optimizer"),
+        ({"task": {"name": "Tagging", "schedule_options": {"patience": "x"}}}, "patience of the schedule"),
     ],
 )
 def test_mistakes_are_named(tmp_path, changes, message):
@@ -201,6 +207,16 @@ def test_files_that_are_no_recipes(tmp_path, text, message):
         recipes.read(path, "cpu")
     with pytest.raises(FileNotFoundError, match="no such file"):
         recipes.read(tmp_path / "other.yaml")
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1E-3", "0.1e-2", "1.0e-3", ".001"])
+def test_numbers_are_numbers_however_they_are_written(tmp_path, text):
+    """YAML 1.1 takes 1e-3 for a word."""
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(SMALL).replace("learning_rate: 0.01", f"learning_rate: {text}"))
+    assert recipes.read(path, "cpu")["task"]["learning_rate"] == 0.001
+    assert recipes.read(path, "cpu", [f"task.momentum={text}"])["task"]["momentum"] == 0.001
+    assert recipes.read(path, "cpu", ["task.name=1e-3x"])["task"]["name"] == "1e-3x"
 
 
 @pytest.mark.parametrize("change", ["fit", "epochs=3", "fit.epochs"])

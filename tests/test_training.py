@@ -23,6 +23,7 @@ from mclass.training.callbacks import Keeper
 from mclass.training.quiet import quiet
 
 TRAIN, VALID = Tones(24), Tones(9, seed=1)
+ABSENT = "mps" if torch.cuda.is_available() else "cuda"
 
 
 @pytest.fixture(autouse=True)
@@ -486,6 +487,9 @@ def test_clips_of_different_lengths():
         ({"valid": Tones(9, multilabel=False)}, "multilabel=False"),
         ({"model": small(num_tags=4)}, "num_tags=3"),
         ({"model": small().requires_grad_(False)}, "all layers are frozen.*training.probe"),
+        ({"accelerator": "tpu"}, "accelerator='tpu' and devices=1 cannot be had here"),
+        ({"accelerator": ABSENT}, f"accelerator='{ABSENT}' and devices=1 cannot be had here"),
+        ({"accelerator": "gpuu"}, "gpuu"),
     ],
 )
 def test_fit_refuses(options, message):

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader, Subset
 
 from mclass import models
@@ -208,7 +209,7 @@ def fit(
         stack.enter_context(torch.random.fork_rng(devices=range(torch.cuda.device_count())))
         stack.enter_context(keep_freed_memory())
         stack.enter_context(quiet())
-        trainer = lightning.Trainer(
+        trainer = _trainer(
             max_epochs=epochs,
             accelerator=accelerator,
             devices=devices,
@@ -238,6 +239,15 @@ def fit(
             trainer.fit(task, datamodule=loaders)
             trainer.strategy.barrier()
         return _finish(task, keeper, folder)
+
+
+def _trainer(**options) -> lightning.Trainer:
+    """Lightning's, unless this machine has not what is asked for."""
+    try:
+        return lightning.Trainer(**options)
+    except (MisconfigurationException, ModuleNotFoundError) as error:
+        asked = f"accelerator={options['accelerator']!r} and devices={options['devices']}"
+        raise ValueError(f"{asked} cannot be had here: {error}") from None
 
 
 def _strategy(task: Task, processes: int) -> str | DDPStrategy:

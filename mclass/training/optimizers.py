@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Iterable
+from numbers import Real
 
 import torch
 from torch import nn
@@ -85,8 +86,12 @@ def check_optimizer(name: str, learning_rate: float, momentum: float, weight_dec
     ValueError
         Saying what was given and what is allowed.
     """
-    if name not in OPTIMIZERS:
+    if not isinstance(name, str) or name not in OPTIMIZERS:
         raise ValueError(unknown_name("optimizer", name, OPTIMIZERS))
+    numbers = {"learning_rate": learning_rate, "momentum": momentum, "weight_decay": weight_decay}
+    for what, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise ValueError(f"{what} must be a number, got {value!r}")
     if not 0 < learning_rate < math.inf:
         raise ValueError(f"learning_rate must be positive, got {learning_rate}")
     if not (0 <= momentum < 1 and 0 <= weight_decay < math.inf):
@@ -140,7 +145,7 @@ class Schedule:
     """
 
     def __init__(self, name: str = "plateau", **options: float):
-        if name not in SCHEDULES:
+        if not isinstance(name, str) or name not in SCHEDULES:
             raise ValueError(unknown_name("schedule", name, SCHEDULES))
         defaults = {key: p.default for key, p in inspect.signature(SCHEDULES[name]).parameters.items()}
         defaults = {key: value for key, value in defaults.items() if value is not inspect.Parameter.empty}
@@ -149,11 +154,12 @@ class Schedule:
                 raise ValueError(unknown_name(f"option of the schedule {name!r}", key, defaults))
             lowest, highest = _RANGES[key]
             whole = isinstance(defaults[key], int)
-            if not (lowest <= value < highest) or (whole and value != int(value)):
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if not number or not lowest <= value < highest or (whole and value != int(value)):
                 kind = "a whole number" if whole else "a number"
                 raise ValueError(
                     f"{key} of the schedule {name!r} must be {kind} of at least {lowest:g} and below {highest:g}, "
-                    f"got {value}"
+                    f"got {value!r}"
                 )
         whole = {key: int(value) for key, value in options.items() if isinstance(defaults[key], int)}
         self.name, self.options = name, defaults | options | whole
