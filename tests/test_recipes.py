@@ -152,6 +152,23 @@ def test_the_command(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--epochs 2", "--epochs does not change a recipe. Change it in the file, or say --set fit.epochs=2"),
+        ("--seed 7", "--set seed=7"),
+        ("--learning-rate 0.1", "--set task.learning_rate=0.1"),
+        ("--pad", "--set fit.pad=True"),
+        ("--labels x.csv", "--labels does not change a recipe"),
+    ],
+)
+def test_options_that_a_recipe_would_win_over_are_refused(tmp_path, options, message, capsys):
+    arguments = ["train", str(written(tmp_path)), "--out", str(tmp_path / "out"), *options.split()]
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"modle": {}}, "did you mean 'model'"),

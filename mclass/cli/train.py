@@ -11,6 +11,8 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +39,18 @@ examples:
   use it:
     mclass tag song.mp3 other.wav --model runs/nsynth --top 3
 """
+
+BESIDE_RECIPE = ("recipe", "profile", "changes", "out", "resume")
+IN_RECIPE = {  # where a recipe says what is an option without one
+    "dataset": "data.name",
+    "root": "data.root",
+    "split_by": "split.by",
+    "model": "model.name",
+    "optimizer": "task.optimizer",
+    "learning_rate": "task.learning_rate",
+    "workers": "fit.num_workers",
+    "seed": "seed",
+} | {name: f"fit.{name}" for name in ("epochs", "batch_size", "precision", "patience", "pad")}
 
 
 def add(commands: Any) -> None:
@@ -108,14 +122,17 @@ def add(commands: Any) -> None:
     )
     train.add_argument("--out", help="folder of the run (runs/DATA-MODEL-SEED)")
     train.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    train.set_defaults(command=run, after_interrupt="(a training run goes on with --resume)")
+    command = partial(run, usual=vars(train.parse_args([])))
+    train.set_defaults(command=command, after_interrupt="(a training run goes on with --resume)")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Train, score, report."""
+def run(options: argparse.Namespace, usual: Mapping[str, Any]) -> int:
+    """Train, score, report; `usual` are the options of a command line without any."""
     began = time.monotonic()
     if options.recipe is None and (options.profile or options.changes):
         raise ValueError("--profile and --set are for a recipe: mclass train FILE.yaml")
+    if options.recipe is not None:
+        _refuse_beside_recipe({key: getattr(options, key) for key in usual if getattr(options, key) != usual[key]})
     source = Path(options.root or options.dataset).name or "music"
     name = Path(options.recipe).stem if options.recipe else f"{source}-{options.model}-{options.seed}"
     folder = Path(options.out or f"runs/{name}")
@@ -128,6 +145,16 @@ def run(options: argparse.Namespace) -> int:
             folder.rmdir()  # nothing was learned yet: leave nothing behind
         raise
     return 0
+
+
+def _refuse_beside_recipe(given: Mapping[str, Any]) -> None:
+    """Options that a recipe would silently win over."""
+    for name, value in given.items():
+        if name in BESIDE_RECIPE:
+            continue
+        option, place = f"--{name.replace('_', '-')}", IN_RECIPE.get(name)
+        change = f"or say --set {place}={value}" if place else "since data are described in the section data"
+        raise ValueError(f"{option} does not change a recipe. Change it in the file, {change}")
 
 
 def _is_first() -> bool:
