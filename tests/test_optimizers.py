@@ -171,3 +171,13 @@ def test_first_layers_learn_slowly_and_frozen_ones_not_at_all():
     assert {id(p) for p in only["params"]} == {id(p) for p in model.head.parameters()}
     with pytest.raises(ValueError, match="at most 1"):
         layerwise(model, 0.1, 2.0)
+
+
+def test_the_layers_of_a_backbone_have_rates_of_their_own():
+    model = models.create("cnn_embedding", num_tags=3, backbone="cnn_1d", dim=16)
+    alone = layerwise(model.backbone, 0.1, 0.5)
+    groups = layerwise(model, 0.1, 0.5)
+    assert len(groups) == len(alone) + 2  # projection and last layer
+    for group, one in zip(groups, alone, strict=False):
+        assert [id(p) for p in group["params"]] == [id(p) for p in one["params"]]
+    np.testing.assert_allclose([group["lr"] for group in groups], 0.1 * 0.5 ** np.arange(len(groups))[::-1])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from numbers import Real
 
 import torch
@@ -18,6 +18,7 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from mclass.errors import unknown_name
+from mclass.models.base import WaveformModel
 
 # name: (class, options that make it what the name says); "momentum" is replaced by the one that was asked for
 OPTIMIZERS = {
@@ -251,7 +252,7 @@ def layerwise(model: nn.Module, learning_rate: float, decay: float) -> list[dict
 
     A pre-trained network's first layers are the most general ones and need to change least (Howard and Ruder 2018,
     *discriminative fine-tuning*). The layers are the model's direct children, in the order in which it defines
-    them, and the parts of those that are lists of layers.
+    them; of lists of layers, and of a model inside the model (the backbone of an embedding), their parts.
 
     Parameters
     ----------
@@ -280,9 +281,7 @@ def layerwise(model: nn.Module, learning_rate: float, decay: float) -> list[dict
     """
     if not 0 < decay <= 1:
         raise ValueError(f"layer_decay must be above 0 and at most 1 (all layers alike), got {decay}")
-    layers: list[nn.Module] = []
-    for child in model.children():
-        layers += list(child) if isinstance(child, nn.Sequential | nn.ModuleList) else [child]
+    layers = list(_layers(model))
     parts = [[p for p in layer.parameters() if p.requires_grad] for layer in layers]
     inside = {id(p) for layer in layers for p in layer.parameters()}
     beside = [p for p in model.parameters() if p.requires_grad and id(p) not in inside]
@@ -291,3 +290,14 @@ def layerwise(model: nn.Module, learning_rate: float, decay: float) -> list[dict
         {"params": part, "lr": learning_rate * decay ** (len(parts) - 1 - depth)}
         for depth, part in enumerate(parts)
     ]
+
+
+def _layers(model: nn.Module) -> Iterator[nn.Module]:
+    """A model's layers, from the first to the last."""
+    for child in model.children():
+        if isinstance(child, WaveformModel):
+            yield from _layers(child)
+        elif isinstance(child, nn.Sequential | nn.ModuleList):
+            yield from child
+        else:
+            yield child
