@@ -13,6 +13,10 @@ A file names things as the package does, and passes options on::
     profiles:                                # what is different in a profile
       smoke: {data: {num_tracks: 48}, fit: {epochs: 1}}
 
+Other sections: ``labels: {share: 0.05}`` hides the other labels (`mclass.datasets.budgets.label_budget`),
+``unlabelled: {num_tracks: 480}`` adds a pool of other tracks, and ``pretext: {name: by_artist}`` (or
+``by_artist_cluster``, ``by_listeners``) learns labels that cost nothing, of the pool, or of the training clips.
+
 ``mclass train FILE`` runs it. Nothing in a file is code: names are looked up in the package, and unknown ones are
 refused.
 
@@ -35,14 +39,43 @@ import yaml
 from mclass import augmentations, datasets, losses, models, pretrained, training
 from mclass.datasets import MusicDataset, pretexts
 from mclass.datasets.budgets import label_budget
+from mclass.datasets.listeners import simulate_plays
 from mclass.errors import DatasetError, unknown_name
+from mclass.frontends import MFCC
 from mclass.models import WaveformModel
 from mclass.profile import PROFILES, profile
 from mclass.training import Run, Task
 
 SECTIONS = ("data", "split", "labels", "pretext", "unlabelled", "model", "task", "fit", "seed", "profiles")
 NOT_IN_FIT = ("task", "train", "valid", "folder", "resume", "devices", "num_nodes")  # the command line says them
-PRETEXTS = {"by_artist": pretexts.by_artist}
+
+
+def _by_artist_cluster(dataset: MusicDataset, num_clusters: int = 10, seed: int = 0) -> MusicDataset:
+    """Groups of artists with similar mean MFCCs."""
+    mfcc = MFCC(dataset.sample_rate)
+    with torch.no_grad():
+        means = [mfcc(dataset.waveform(i)[None])[0, 0].mean(1) for i in range(len(dataset))]
+    return pretexts.by_artist_cluster(dataset, torch.stack(means).numpy(), num_clusters, seed)
+
+
+def _by_listeners(
+    dataset: MusicDataset,
+    dim: int = 16,
+    num_listeners: int = 1000,
+    plays_per_listener: int = 50,
+    loyalty: float = 1.0,
+    seed: int = 0,
+) -> MusicDataset:
+    """Factors of what simulated listeners play."""
+    plays = simulate_plays(dataset, num_listeners, plays_per_listener, loyalty, seed)
+    return pretexts.by_listeners(dataset, plays, dim, seed)
+
+
+PRETEXTS = {
+    "by_artist": pretexts.by_artist,
+    "by_artist_cluster": _by_artist_cluster,
+    "by_listeners": _by_listeners,
+}
 
 
 @dataclass
@@ -156,7 +189,9 @@ def prepare(recipe: Mapping[str, Any]) -> Prepared:
         name = recipe["pretext"].pop("name", None)
         if name not in PRETEXTS:
             raise ValueError(unknown_name("pretext", name, PRETEXTS))
-        other = _called("pretext", PRETEXTS[name], recipe["pretext"], first=[train])
+        options = {"seed": seed, **recipe["pretext"]}
+        clips = train if unlabelled is None else unlabelled
+        other = _called("pretext", PRETEXTS[name], options, first=[clips], optional=["seed"])
         train, valid = pretexts.split_tracks(other, seed=seed)
         test = None
     model = _model(recipe["model"], train)

@@ -152,6 +152,32 @@ def test_the_command(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("pretext", "task", "outputs"),
+    [
+        ({"name": "by_artist_cluster", "num_clusters": 2}, "Tagging", ["group 0", "group 1"]),
+        (
+            {"name": "by_listeners", "dim": 3, "num_listeners": 200},
+            "Regression",
+            ["factor 0", "factor 1", "factor 2"],
+        ),
+    ],
+)
+def test_other_pretexts_learn_from_the_pool(tmp_path, pretext, task, outputs):
+    sections = {"pretext": pretext, "unlabelled": {"num_tracks": 16}, "task": {"name": task}}
+    prepared = recipes.prepare(recipes.read(written(tmp_path, **sections), "cpu"))
+    assert prepared.train.tags == outputs
+    pool = datasets.load(**TINY).unlabelled(16)
+    assert set(prepared.train.track_ids) | set(prepared.valid.track_ids) == set(pool.track_ids)
+    assert not set(prepared.train.track_ids) & set(prepared.valid.track_ids)
+    again = recipes.prepare(recipes.read(written(tmp_path, **sections), "cpu"))
+    assert (again.train.labels == prepared.train.labels).all()
+    run = prepared.run(tmp_path / "run")
+    assert run.history["train_loss"].notna().all()
+    model = {"load": str(tmp_path / "run" / "model.pt")}
+    assert recipes.prepare(recipes.read(written(tmp_path, model=model), "cpu")).task.model.num_tags == 50
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ("--epochs 2", "--epochs does not change a recipe. Change it in the file, or say --set fit.epochs=2"),
