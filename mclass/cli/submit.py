@@ -8,7 +8,7 @@ from mclass.cli.options import positive
 
 EXAMPLES = """
 examples:
-  mclass held-out held_out/ --held-out-seed 20271231         # not that of `mclass grade`: students get clips.npz
+  mclass held-out held_out/ --held-out-seed 8675309
   mclass submit predictions.npz --labels held_out/labels.npz --board board/ --name Ada
 """
 

@@ -277,7 +277,7 @@ def hand_out(folder: Path | str, num_tracks: int = 200, clip_seconds: float = 6.
     """
     from mclass.grading import held_out
 
-    etude, folder = held_out.etude(num_tracks, clip_seconds), Path(folder)
+    etude, folder = held_out.etude(num_tracks, clip_seconds, name="leaderboard"), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     ids, tags = np.array([f"clip{i:04d}" for i in range(len(etude))]), np.array(etude.tags)
     waveforms = np.stack([np.round(etude.waveform(i).numpy() * 32767).astype(np.int16) for i in range(len(etude))])
