@@ -83,6 +83,34 @@ def test_the_table_and_the_pages(room):
     assert not list(room.rglob("*.tmp"))
 
 
+def test_going_on_keeps_the_rows_and_grades_who_has_none(room, capsys):
+    def run(*more):
+        arguments = [room / "in", "--out", room / "g.csv", "--homework", room / "masters" / "hw9.ipynb"]
+        return cli.main(["grade", *map(str, arguments), "--held-out-seed", str(SEED), *more])
+
+    def rows():
+        return list(csv.reader((room / "g.csv").read_text(encoding="utf-8").splitlines()))[1:]
+
+    submission(room / "in" / "=ada.ipynb", q2="def score(x): return x")
+    assert run("--resume") == 0  # nothing to go on with yet
+    text = (room / "g.csv").read_text(encoding="utf-8")
+    assert "'=ada,10,6,,16," in text
+    # The lecturer types points into a spreadsheet, which adds its mark; a late submission comes in.
+    (room / "g.csv").write_text(text.replace("10,6,,16,", "10,6,4,20,late"), encoding="utf-8-sig")
+    submission(room / "in" / "=ada.ipynb", q2="1 / 0")
+    submission(room / "in" / "zoe.ipynb", q2="1 / 0")
+    capsys.readouterr()
+    assert run("--resume") == 0
+    assert rows() == [["'=ada", "10", "6", "4", "20", "late"], ["zoe", "10", "0", "", "10", ""]]
+    assert capsys.readouterr().out == "zoe: 10 of 16\n"
+    assert run() == 0  # all again
+    assert [row[2] for row in rows()] == ["0", "0"]
+    (room / "g.csv").write_text("student,q1 (9)\n")
+    assert run("--resume") == 2
+    assert "not those of hw9" in capsys.readouterr().err
+    assert (room / "g.csv").read_text() == "student,q1 (9)\n"
+
+
 def test_a_submission_that_lost_its_marks_is_graded_all_the_same(room):
     bare = [cell("FACTOR = 2"), cell(GOOD), cell("def score(x): return x")]
     result = graded(room, write(room / "in" / "ada.ipynb", notebook(bare)))

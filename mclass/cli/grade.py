@@ -11,6 +11,7 @@ from mclass.cli.options import check_writable, positive
 EXAMPLES = """
 examples:
   mclass grade submissions/ --out grades.csv --held-out-seed 8675309
+  mclass grade submissions/ --out grades.csv --held-out-seed 8675309 --resume
   mclass grade hw2_ada.ipynb hw2_alan.ipynb --homework homework/hw2.ipynb --out grades.csv
 """
 
@@ -30,6 +31,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--out", required=True, help="the table, a CSV file")
     parser.add_argument("--homework", help="the master notebook (by what the submissions say, from ./homework)")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the table: its rows stay, and only students without one are graded",
+    )
     parser.add_argument("--feedback", help="folder for the students' pages (feedback, beside the table)")
     parser.add_argument(
         "--held-out-seed",
@@ -71,8 +77,9 @@ def command(options: argparse.Namespace) -> int:
         feedback=options.feedback,
         held_out_seed=options.held_out_seed,
         limits=Limits(options.seconds, options.cell_seconds, options.memory),
+        resume=options.resume,
         progress=tell,
     )
     broken = [one for one in grades if set(one.messages.values()) == {"not graded"}]
-    print(f"{out}: {len(grades)} students", file=sys.stderr)
+    print(f"{out}: {len(grades)} students graded", file=sys.stderr)
     return int(bool(broken))

@@ -61,6 +61,7 @@ def grade(
     feedback: Path | str | None = None,
     held_out_seed: int | None = None,
     limits: Limits | None = None,
+    resume: bool = False,
     progress: Callable[[Grade], None] = lambda grade: None,
 ) -> list[Grade]:
     """Grade submissions, one after the other.
@@ -78,6 +79,8 @@ def grade(
     held_out_seed : int, optional
         Of the music that no student has; the environment variable ``MCLASS_HELD_OUT_SEED`` if not given.
     limits : Limits, optional
+    resume : bool
+        Go on with the table: its rows stay as they are, and who has one is not graded again.
     progress : callable
         Is told of each grade.
 
@@ -90,8 +93,8 @@ def grade(
     FileNotFoundError
         If the homework or a submission does not exist.
     NotebookError
-        If the homework is no master, or the submissions cannot be told apart. A submission that is broken is not
-        an error: it gets 0 points and a remark.
+        If the homework is no master, the submissions cannot be told apart, or the table to go on with is another
+        homework's. A submission that is broken is not an error: it gets 0 points and a remark.
     DatasetError
         If the homework needs a held-out seed and there is none.
     OSError
@@ -104,14 +107,18 @@ def grade(
     pages = Path(feedback) if feedback is not None else out.parent / "feedback"
     for folder in (out.parent, pages):
         folder.mkdir(parents=True, exist_ok=True)
+    rows = read_table(homework, out) if resume and out.exists() else [_header(homework)]
+    known = {row[0] for row in rows[1:]}
+    found = {student: path for student, path in found.items() if _harmless(student) not in known}
     grades: list[Grade] = []
     hidden = [homework.path.parent, out.parent, *{path.parent for path in found.values()}]
     with _judging(homework, held_out_seed) as private:
         for student, path in found.items():
             result = grade_one(homework, path, student, limits or Limits(), _hideable([*hidden, private]))
             grades.append(result)
+            rows.append(_row(homework, result))
             write_feedback(homework, result, pages)
-            write_table(homework, grades, out)
+            write_table(rows, out)
             progress(result)
     return grades
 
@@ -167,19 +174,44 @@ def _hideable(folders: Sequence[Path]) -> list[Path]:
     return [Path(one) for one in sorted(resolved) if not any(path.startswith(one + os.sep) for path in needed)]
 
 
-def write_table(homework: Homework, grades: Sequence[Grade], path: Path) -> None:
-    """One row per student, one column per question; manual questions have an empty one."""
+def _header(homework: Homework) -> list[str]:
+    """A column for each question, and one for each that is graded by hand."""
     questions = homework.questions
     manual = [f"{cell.question} (by hand, {cell.points:g})" for cell in homework.manual]
     header = ["student", *(f"{name} ({points:g})" for name, points in questions.items()), *manual]
-    header += [f"total ({sum(questions.values()):g})", "remarks"]
+    return [*header, f"total ({sum(questions.values()):g})", "remarks"]
+
+
+def _row(homework: Homework, one: Grade) -> list[str]:
+    points = [f"{one.question(homework, name):g}" for name in homework.questions]
+    by_hand = [""] * len(homework.manual)
+    cells = [one.student, *points, *by_hand, f"{one.total(homework):g}", "; ".join(one.remarks)]
+    return [_harmless(cell) for cell in cells]
+
+
+def write_table(rows: Sequence[Sequence[str]], path: Path) -> None:
+    """The header and a row for each student, complete or not at all."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(header)
-        for one in grades:
-            points = [f"{one.question(homework, name):g}" for name in questions]
-            cells = [one.student, *points, *[""] * len(manual), f"{one.total(homework):g}", "; ".join(one.remarks)]
-            table.writerow([_harmless(cell) for cell in cells])
+        csv.writer(file).writerows(rows)
+
+
+def read_table(homework: Homework, path: Path) -> list[list[str]]:
+    """The header and rows that `write_table` wrote, with what a lecturer may have typed into them since.
+
+    Raises
+    ------
+    NotebookError
+        If the columns are not this homework's.
+    """
+    with path.open(newline="", encoding="utf-8-sig") as file:  # a spreadsheet may have put its mark in front
+        rows = [row for row in csv.reader(file) if row]
+    header = _header(homework)
+    if not rows or rows[0] != header:
+        raise NotebookError(
+            f"{path}: cannot go on with this table, whose columns are not those of {homework.name} "
+            f"({', '.join(header)}); give another --out"
+        )
+    return rows
 
 
 def _harmless(text: str) -> str:
