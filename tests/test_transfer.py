@@ -134,6 +134,19 @@ def test_numbers_are_learned(tmp_path):
     assert np.square(outputs - valid.labels).mean() == pytest.approx(best.valid_loss, rel=1e-4)
 
 
+def test_a_number_that_hardly_varies_has_no_variance_to_explain():
+    """Of a few validation tracks a factor can be the same but for rounding: R² was -1e13 there."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randn(7, 3, generator=generator)
+    labels[:, 1] = 0.05 + 1e-8 * labels[:, 1]
+    outputs = torch.randn(7, 3, generator=generator)
+    task = training.Regression(small())
+    found = task.evaluate(outputs, labels)
+    kept = task.evaluate(outputs[:, [0, 2]], labels[:, [0, 2]])
+    assert found["valid_r2"] == kept["valid_r2"]
+    assert found["valid_loss"] == pytest.approx((outputs - labels).square().mean().item())
+
+
 def test_regression_refuses():
     for options in ({"multilabel": True}, {"augment": augmentations.Mixup()}):
         with pytest.raises(TypeError, match="Regression"):

@@ -33,7 +33,7 @@ class Regression(Tagging):
     Notes
     -----
     Logs ``train_loss``, ``valid_loss`` and ``valid_r2``: the share of the clips' variance that is explained,
-    averaged over the outputs; predicting the mean gives 0.
+    averaged over the outputs that vary among them; predicting the mean gives 0.
 
     Examples
     --------
@@ -62,7 +62,7 @@ class Regression(Tagging):
                     f"the model has {self.model.num_tags} outputs and {split.name!r} {split.labels.shape[1]} "
                     f"numbers per clip; create it with num_tags={split.labels.shape[1]}"
                 )
-        if len(valid) < 2 or (valid.labels == valid.labels[0]).all():
+        if len(valid) < 2 or not varying(torch.from_numpy(valid.labels)).any():
             raise DatasetError(
                 f"the labels of the {len(valid)} validation clips are all alike: nothing to explain"
             )
@@ -77,7 +77,18 @@ class Regression(Tagging):
 
     def evaluate(self, outputs: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
         """Mean squared error and explained variance of clips, both ``(clips, num_tags)``."""
-        error = (outputs - labels).square().mean(0)
-        variance = labels.var(0, unbiased=False)
-        explained = 1 - error[variance > 0] / variance[variance > 0]
+        error, which = (outputs - labels).square().mean(0), varying(labels)
+        explained = 1 - error[which] / labels[:, which].var(0, unbiased=False)
         return {"valid_loss": error.mean(), "valid_r2": explained.mean()}
+
+
+def varying(labels: torch.Tensor) -> torch.Tensor:
+    """Which columns are not the same number all over, up to rounding: shape ``(clips, n)`` to ``(n,)``.
+
+    Examples
+    --------
+    >>> varying(torch.tensor([[1.0, 0.1, 1990.0], [2.0, 0.1 + 1e-7, 1991.0]]))
+    tensor([ True, False,  True])
+    """
+    labels = labels.float()  # not double: some devices have none
+    return labels.var(0, unbiased=False) > 1e-9 * labels.square().mean(0)
