@@ -33,7 +33,7 @@ class Regression(Tagging):
     Notes
     -----
     Logs ``train_loss``, ``valid_loss`` and ``valid_r2``: the share of the clips' variance that is explained,
-    averaged over the outputs that vary among them; predicting the mean gives 0.
+    averaged over the outputs that vary among them (see `varying`); predicting the mean gives 0.
 
     Examples
     --------
@@ -50,6 +50,7 @@ class Regression(Tagging):
         if senseless:
             raise TypeError(f"Regression predicts numbers and takes no {', '.join(sorted(senseless))}")
         super().__init__(model, **options)
+        self.spread = torch.zeros(model.num_tags)  # of the labels in training
         if any(isinstance(one, Mixup) for one in self.augment):
             raise TypeError("Regression takes no Mixup: half of two feelings is not a feeling")
 
@@ -62,7 +63,8 @@ class Regression(Tagging):
                     f"the model has {self.model.num_tags} outputs and {split.name!r} {split.labels.shape[1]} "
                     f"numbers per clip; create it with num_tags={split.labels.shape[1]}"
                 )
-        if len(valid) < 2 or not varying(torch.from_numpy(valid.labels)).any():
+        self.spread = torch.from_numpy(train.labels).float().std(0, unbiased=False)
+        if len(valid) < 2 or not varying(torch.from_numpy(valid.labels), self.spread).any():
             raise DatasetError(
                 f"the labels of the {len(valid)} validation clips are all alike: nothing to explain"
             )
@@ -77,18 +79,25 @@ class Regression(Tagging):
 
     def evaluate(self, outputs: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
         """Mean squared error and explained variance of clips, both ``(clips, num_tags)``."""
-        error, which = (outputs - labels).square().mean(0), varying(labels)
+        error, which = (outputs - labels).square().mean(0), varying(labels, self.spread.to(labels.device))
         explained = 1 - error[which] / labels[:, which].var(0, unbiased=False)
         return {"valid_loss": error.mean(), "valid_r2": explained.mean()}
 
 
-def varying(labels: torch.Tensor) -> torch.Tensor:
-    """Which columns are not the same number all over, up to rounding: shape ``(clips, n)`` to ``(n,)``.
+def varying(labels: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
+    """Which columns vary by more than a thousandth of what they vary by in training.
+
+    Of a few clips, a number can be the same but for rounding; there is nothing to explain in it.
+
+    Parameters
+    ----------
+    labels : torch.Tensor, shape (clips, n)
+    spread : torch.Tensor, shape (n,)
+        Standard deviations in training.
 
     Examples
     --------
-    >>> varying(torch.tensor([[1.0, 0.1, 1990.0], [2.0, 0.1 + 1e-7, 1991.0]]))
+    >>> varying(torch.tensor([[1.0, 0.1, 1990.0], [2.0, 0.1 + 1e-7, 1991.0]]), torch.tensor([1.0, 1.0, 9.0]))
     tensor([ True, False,  True])
     """
-    labels = labels.float()  # not double: some devices have none
-    return labels.var(0, unbiased=False) > 1e-9 * labels.square().mean(0)
+    return labels.float().std(0, unbiased=False) > 1e-3 * spread
