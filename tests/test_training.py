@@ -262,6 +262,30 @@ def test_bf16_is_close():
     assert rough.history.train_loss[0] != exact.history.train_loss[0]
 
 
+def test_a_compiled_model_learns_the_same_and_is_left_as_it_was(monkeypatch, tmp_path):
+    """With a stand-in for the compiler, which takes a minute."""
+    calls = []
+
+    def compiler(function, **_):
+        def compiled(*arguments):
+            calls.append(function.__name__)
+            return function(*arguments)
+
+        return compiled
+
+    monkeypatch.setattr(torch, "compile", compiler)
+    (plain, expected), (task, found) = run(), run(compile=True, folder=tmp_path)
+    pd.testing.assert_frame_equal(found.history, expected.history, check_exact=True)
+    assert torch.equal(weights(task), weights(plain))
+    assert "forward" in calls
+    assert not {"forward", "embed", "features"} & vars(task.model).keys()
+    calls.clear()
+    run(task=training.Contrastive(small(), augment=None), epochs=1, compile=True)
+    assert set(calls) == {"embed"}  # the way this task calls it
+    with pytest.raises(ModelError, match="compile = True and this one None"):
+        run(folder=tmp_path, resume=True)
+
+
 def test_keeping_memory_changes_no_result(monkeypatch):
     a, _ = run(model=small(), epochs=1)
     monkeypatch.setattr(memory, "_glibc", lambda: None)  # as on macOS and Windows

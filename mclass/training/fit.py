@@ -18,6 +18,7 @@ import lightning
 import numpy as np
 import pandas as pd
 import torch
+from lightning.pytorch.accelerators import CUDAAccelerator
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader, Subset
@@ -31,6 +32,7 @@ from mclass.errors import DatasetError, ModelError, unknown_name
 from mclass.memory import keep_freed_memory
 from mclass.training import distributed
 from mclass.training.callbacks import Bar, Keeper, TensorBoard
+from mclass.training.compiling import compiled
 from mclass.training.distributed import every, place
 from mclass.training.quiet import quiet
 from mclass.training.task import Task
@@ -82,6 +84,7 @@ def fit(
     gradient_clip: float | None = None,
     devices: int = 1,
     num_nodes: int = 1,
+    compile: bool = False,
 ) -> Run:
     """Train on random crops of `train`; after each epoch score the whole clips of `valid`.
 
@@ -127,6 +130,9 @@ def fit(
         Processes on each node, each with a device of its own (see `mclass.training.distributed`). Start them with
         ``torchrun --nproc-per-node N``, or Slurm's ``srun``.
     num_nodes : int
+    compile : bool
+        Let PyTorch write faster code for the model (``torch.compile``): it takes a minute or so at first, and pays
+        in long runs on a GPU.
 
     Returns
     -------
@@ -188,6 +194,7 @@ def fit(
         "seed": seed,
         "pad": pad,
         "precision": precision,
+        **({"compile": True} if compile else {}),
         "training clips": len(train),
         "validation clips": len(valid),
         "tags": list(train.tags),
@@ -235,7 +242,9 @@ def fit(
         task.train()
         task.bad_batch_path = None if folder is None else path / "bad_batch.pt"
         loaders = _Loaders(task, train, valid, batch_size, num_workers, pad, seed, first)
-        with distributed.together():
+        # From such memory a GPU takes the next batch while it computes.
+        loaders.common["pin_memory"] = isinstance(trainer.accelerator, CUDAAccelerator)
+        with distributed.together(), compiled(task.model, compile):
             trainer.fit(task, datamodule=loaders)
             trainer.strategy.barrier()
         return _finish(task, keeper, folder)
