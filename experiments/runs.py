@@ -129,7 +129,10 @@ def write(table: pd.DataFrame, path: Path) -> None:
 
 
 def made_with() -> str:
-    """Versions of what decides the numbers, and the commit, with a ``+`` where the package differs from it."""
+    """Versions of what decides the numbers, and the commit, with a ``+`` where the package differs from it.
+
+    Early runs did not note a commit; their rows name the one that stored them.
+    """
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("torch", "symusic")]
     try:
         root = Path(__file__).parent.parent

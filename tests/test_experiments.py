@@ -173,3 +173,9 @@ def test_the_commit_is_named_in_a_clone():
     if clone.returncode:
         pytest.skip("this is not a clone")
     assert f"commit {clone.stdout[:10]}" in runs.made_with()
+
+
+@pytest.mark.parametrize("name", sorted({name for name, *_ in SUMMARIES} | {"optimizers_choice"}))
+def test_stored_runs_name_a_commit(name):
+    table = pd.read_csv(runs.RESULTS / f"{name}.csv")
+    assert table["made_with"].str.contains(r"commit [0-9a-f]{10}").all()
