@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mclass
 from benchmarks import (
     augmentations,
     etude,
@@ -16,6 +17,7 @@ from benchmarks import (
     scale,
     streaming,
     tagging,
+    throughput,
     training,
     verification,
 )
@@ -36,6 +38,7 @@ for benchmark in (
     training,
     models,
     tagging,
+    *([throughput] if mclass.device() != "cpu" else []),  # at full size, for a GPU
 ):
     print(f"\n{benchmark.__name__}: {benchmark.__doc__.splitlines()[0]}\n", flush=True)
     benchmark.main([])
