@@ -213,11 +213,14 @@ def test_any_model_can_be_a_backbone(backbone):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("fcn", {"channels": (8, 8)}, "widths of 5 blocks, got 2"),
-        ("crnn", {"channels": (8,)}, "widths of 4 blocks, got 1"),
-        ("short_chunk_cnn", {"channels": (8,) * 6}, "widths of 7 blocks, got 6"),
-        ("short_chunk_cnn_res", {"channels": (8,) * 6}, "widths of 7 blocks, got 6"),
-        ("musical_feature_cnn", {"channels": (8,) * 3}, "widths of 4 residual blocks, got 3"),
+        ("fcn", {"channels": (8, 8)}, "widths of 5 layers"),
+        ("crnn", {"channels": (8,)}, "widths of 4 layers"),
+        ("short_chunk_cnn", {"channels": (8,) * 6}, "widths of 7 layers"),
+        ("short_chunk_cnn_res", {"channels": (8,) * 6}, "widths of 7 layers"),
+        ("short_chunk_cnn_res", {"channels": 16}, r"7 layers, such as \(16, 16, 16, 16, 16, 16, 16\); got 16"),
+        ("cnn_2d", {"channels": (8, 8, 8, 0)}, r"4 layers, such as \(64, 64, 64, 64\); got \(8, 8, 8, 0\)"),
+        ("crnn", {"channels": "8888"}, "widths of 4 layers"),
+        ("musical_feature_cnn", {"channels": (8,) * 3}, "widths of 4 layers"),
         (
             "homework_short_chunk",
             {"activation": "swish"},

@@ -116,7 +116,7 @@ def test_create_refuses():
         models.create("cnn_2d", chanels=(1, 2, 3, 4))
     with pytest.raises(ValueError, match="got 0"):
         models.create("cnn_1d", num_tags=0)
-    with pytest.raises(ValueError, match="4 blocks, got 2"):
+    with pytest.raises(ValueError, match="widths of 4 layers"):
         models.create("cnn_2d", channels=(8, 8))
 
 

@@ -6,6 +6,7 @@ Taught in: 04_supervised.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from torch import nn
@@ -13,6 +14,25 @@ from torch import nn
 from mclass.errors import unknown_name
 
 ACTIVATIONS = {"relu": nn.ReLU, "elu": nn.ELU, "gelu": nn.GELU}
+
+
+def check_widths(channels: Sequence[int], count: int) -> None:
+    """Refuse widths that are not one for each of `count` layers.
+
+    Raises
+    ------
+    ValueError
+
+    Examples
+    --------
+    >>> check_widths(64, 7)
+    Traceback (most recent call last):
+    ValueError: channels are the widths of 7 layers, such as (64, 64, 64, 64, 64, 64, 64); got 64
+    """
+    whole = isinstance(channels, Sequence) and all(isinstance(width, Integral) and width > 0 for width in channels)
+    if not whole or len(channels) != count:
+        example = (channels if isinstance(channels, Integral) and channels > 0 else 64,) * count
+        raise ValueError(f"channels are the widths of {count} layers, such as {example}; got {channels!r}")
 
 
 class ConvBlock1d(nn.Module):
@@ -159,8 +179,7 @@ def conv_blocks_2d(
     >>> conv_blocks_2d((64, 128), pools=((4, 4), (3, 3)))(torch.zeros(2, 1, 96, 188)).shape
     torch.Size([2, 128, 8, 15])
     """
-    if len(channels) != len(pools):
-        raise ValueError(f"channels are the widths of {len(pools)} blocks, got {len(channels)}: {channels}")
+    check_widths(channels, len(pools))
     blocks, inputs, last = nn.Sequential(), 1, len(channels) - 1
     for i, (outputs, pool) in enumerate(zip(channels, pools, strict=True)):
         blocks.append(ConvBlock2d(inputs, outputs, pool, activation, dropout if i < last else 0.0))

@@ -23,7 +23,7 @@ from torch.nn.functional import avg_pool1d, max_pool1d
 
 from mclass.frontends import LogMel, Raw
 from mclass.models.base import WaveformModel, check_num_tags
-from mclass.models.blocks import ConvBlock1d
+from mclass.models.blocks import ConvBlock1d, check_widths
 
 
 def pool_statistics(x: torch.Tensor) -> torch.Tensor:
@@ -92,8 +92,7 @@ class SpotifyCNN(WaveformModel):
 
     def __init__(self, num_tags: int = 50, channels: Sequence[int] = (256, 256, 256, 512), hidden: int = 2048):
         super().__init__()
-        if len(channels) != 4:
-            raise ValueError(f"channels are the maps of 4 convolutions, got {len(channels)}: {tuple(channels)}")
+        check_widths(channels, 4)
         self.num_tags = check_num_tags(num_tags)
         self.frontend = LogMel(n_mels=128)
         self.input_norm = nn.BatchNorm2d(1)

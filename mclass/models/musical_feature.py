@@ -20,7 +20,7 @@ from torch import nn
 
 from mclass.frontends import LogMel
 from mclass.models.base import WaveformModel, check_num_tags
-from mclass.models.blocks import ResidualBlock2d
+from mclass.models.blocks import ResidualBlock2d, check_widths
 
 TIMBRE = ((39, 3), (19, 3))  # bands, frames: 0.4 and 0.2 of the 96 bands
 RHYTHM = ((1, 65), (1, 33))  # 1.0 and 0.5 seconds
@@ -81,8 +81,7 @@ class MusicalFeatureCNN(WaveformModel):
         self, num_tags: int = 50, filters: int = 16, channels: tuple[int, int, int, int] = (64, 128, 128, 256)
     ):
         super().__init__()
-        if len(channels) != 4:
-            raise ValueError(f"channels are the widths of 4 residual blocks, got {len(channels)}: {channels}")
+        check_widths(channels, 4)
         self.num_tags = check_num_tags(num_tags)
         self.frontend = LogMel()
         self.min_samples = self.frontend.min_samples

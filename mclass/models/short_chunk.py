@@ -27,7 +27,7 @@ from torch import nn
 
 from mclass.frontends import LogMel
 from mclass.models.base import WaveformModel, check_num_tags
-from mclass.models.blocks import ResidualBlock2d, conv_blocks_2d
+from mclass.models.blocks import ResidualBlock2d, check_widths, conv_blocks_2d
 
 CHANNELS = (128, 128, 256, 256, 256, 256, 512)
 
@@ -96,8 +96,7 @@ class ShortChunkCNNRes(ShortChunkCNN):
     """
 
     def _blocks(self, channels: Sequence[int]) -> nn.Sequential:
-        if len(channels) != len(CHANNELS):
-            raise ValueError(f"channels are the widths of {len(CHANNELS)} blocks, got {len(channels)}: {channels}")
+        check_widths(channels, len(CHANNELS))
         self.min_samples = self.frontend.min_samples
         inputs = (1, *channels[:-1])
         blocks = nn.Sequential(*(ResidualBlock2d(i, o, stride=2) for i, o in zip(inputs, channels, strict=True)))
