@@ -388,7 +388,7 @@ def test_spotify_cnn_has_the_published_steps():
         assert model.frontend(torch.zeros(1, model.num_samples)).shape == (1, 1, 128, 599)
         model(torch.zeros(1, model.num_samples))
     assert shapes == [(256, 149), (256, 73), (256, 35), (512, 32), (1536, 2048)]
-    with pytest.raises(ValueError, match="4 convolutions, got 2"):
+    with pytest.raises(ValueError, match="widths of 4 layers"):
         models.create("spotify_cnn", channels=(8, 8))
 
 
