@@ -1,13 +1,21 @@
 """What all diagrams are made of: a page, texts, boxes, arrows, curves.
 
 Sizes are in pixels of a drawing 560 wide, so that its text can be read on a phone. Colours are classes that have
-a light and a dark value: a drawing follows the page that shows it.
+a light and a dark value: a drawing follows the page that shows it. Every text states its width in Helvetica, so it
+takes the same room in whatever font the reader has.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
+from pathlib import Path
 from xml.sax.saxutils import escape
+
+import matplotlib
+from fontTools.afmLib import AFM
+from fontTools.agl import UV2AGL
+from fontTools.ttLib import TTFont
 
 WIDTH = 560
 COLOURS = {  # name: on a light page, on a dark page
@@ -48,12 +56,41 @@ def svg(height: float, title: str, *parts: str) -> str:
     )
 
 
+@functools.cache
+def _metrics(bold: bool) -> tuple[AFM, TTFont]:
+    """Helvetica's widths, and DejaVu Sans for the characters that Helvetica lacks."""
+    fonts = Path(matplotlib.get_data_path()) / "fonts"
+    helvetica = AFM(str(fonts / "afm" / f"phv{'b' if bold else 'r'}8a.afm"))
+    return helvetica, TTFont(fonts / "ttf" / f"DejaVuSans{'-Bold' if bold else ''}.ttf")
+
+
+def text_width(words: str, size: int, bold: bool = False) -> float:
+    """How wide a text is in Helvetica.
+
+    Examples
+    --------
+    >>> text_width("mel", 16), text_width("mel →", 16)
+    (25.78, 42.29)
+    """
+    helvetica, dejavu = _metrics(bold)
+    names, widths = dejavu.getBestCmap(), dejavu["hmtx"]
+    total = 0.0
+    for one in words:
+        glyph = UV2AGL.get(ord(one))
+        if helvetica.has_char(glyph):
+            total += helvetica[glyph][1] / 1000
+        else:  # DejaVu Sans is about a tenth wider
+            total += 0.9 * widths[names[ord(one)]][0] / dejavu["head"].unitsPerEm
+    return round(size * total, 2)
+
+
 def text(
     x: float, y: float, words: str, size: int = 16, colour: str = "ink", anchor: str = "middle", bold: bool = False
 ) -> str:
     weight = ' font-weight="bold"' if bold else ""
+    room = f'textLength="{text_width(words, size, bold):g}" lengthAdjust="spacingAndGlyphs"'
     return (
-        f'<text class="{colour}" x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="{anchor}"{weight}>'
+        f'<text class="{colour}" x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="{anchor}"{weight} {room}>'
         f"{escape(words)}</text>"
     )
 
