@@ -134,7 +134,9 @@ def player(waveform, sample_rate: int, label: str = "", format: str = "mp3", nor
     seconds = samples.size / sample_rate
     source = f"data:{FORMATS[format][2]};base64,{base64.b64encode(data).decode()}"
     name = html.escape(label or "audio clip")
-    caption = f'<div style="margin-bottom:.15em">{html.escape(label)}</div>' if label else ""
+    caption = (
+        f'<div style="margin-bottom:.15em;overflow-wrap:anywhere">{html.escape(label)}</div>' if label else ""
+    )
     markup = (
         f'<div style="margin:.4em 0;min-width:0;color:inherit">{caption}'
         f'<audio controls preload="metadata" aria-label="{name}, {seconds:.1f} s" src="{source}" '

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import io
 import json
 import re
-import sys
-from pathlib import Path
 
+import browsing
 import numpy as np
 import pytest
 from bs4 import BeautifulSoup
@@ -185,30 +183,14 @@ def test_all_scores_equal():
 # In a browser
 
 
-def find_browser():
-    path = Path(__file__).resolve().parents[1] / "book" / "check.py"
-    spec = importlib.util.spec_from_file_location("book_check_for_figures", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclass looks itself up
-    spec.loader.exec_module(module)
-    return module.find_browser(), module.ARGUMENTS
-
-
 SHOWN = """root => Object.fromEntries([...root.querySelectorAll("b[data-value]")].map(
     one => [one.getAttribute("data-value"), one.textContent]))"""
 
 
 @pytest.fixture(scope="module")
 def browser():
-    path, arguments = find_browser()
-    if not path:
-        pytest.skip("no Chromium or Chrome installed")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=arguments, headless=True)
+    with browsing.chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +270,10 @@ def test_text_takes_the_colour_of_a_dark_page_and_fits_a_phone(tab):
     )
     assert len(colours) > 100
     assert set(colours) == {"rgb(238, 238, 238)"}
-    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    for family in browsing.check.FAMILIES:
+        style = page.add_style_tag(content=browsing.check.force_family(family))
+        assert page.evaluate(browsing.check.OVERFLOW) <= 0, family
+        style.evaluate("element => element.remove()")
 
 
 def test_a_script_that_runs_twice_does_no_harm(tab):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import io
 import json
 import re
-import sys
-from pathlib import Path
 
+import browsing
 import numpy as np
 import pytest
 import soundfile
@@ -186,19 +184,8 @@ def test_a_map_names_a_clip_that_cannot_be_played():
 
 
 def test_a_map_plays_what_is_clicked_or_walked_to(tmp_path):
-    pytest.importorskip("playwright")
-    from playwright.sync_api import sync_playwright
-
-    path = Path(__file__).resolve().parents[1] / "book" / "check.py"
-    spec = importlib.util.spec_from_file_location("book_check", path)
-    check = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(check)
-    found = check.find_browser()
-    if not found:
-        pytest.skip("no Chromium or Chrome installed")
     (tmp_path / "map.html").write_text(f"<!doctype html><meta charset=utf-8><body>{page()}{page()}")
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=check.ARGUMENTS, headless=True)
+    with browsing.chromium() as browser:
         tab = browser.new_page()
         errors = []
         tab.on("pageerror", lambda error: errors.append(str(error)))
@@ -213,5 +200,4 @@ def test_a_map_plays_what_is_clicked_or_walked_to(tmp_path):
         assert first.locator(".now").text_content() == "one: b <i>"
         assert first.locator(".chosen").count() == 1
         tab.wait_for_function("document.querySelector('.mclass-map audio').duration > 0.9")
-        browser.close()
     assert not errors

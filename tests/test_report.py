@@ -1,13 +1,12 @@
 """The page of tagged recordings: what is in it, that it is safe, and how it behaves in a browser."""
 
 import base64
-import importlib.util
 import io
 import json
-import sys
 from pathlib import Path
 from urllib.parse import unquote
 
+import browsing
 import numpy as np
 import pytest
 import soundfile
@@ -114,18 +113,9 @@ def test_three_minutes_fit_into_two_megabytes(tmp_path):
 
 
 def test_the_cursor_follows_the_sound_and_clicks_seek(tmp_path):
-    sync_api = pytest.importorskip("playwright.sync_api")
-    spec = importlib.util.spec_from_file_location("check", Path(__file__).parents[1] / "book" / "check.py")
-    check = importlib.util.module_from_spec(spec)
-    sys.modules["check"] = check  # dataclasses look their module up
-    spec.loader.exec_module(check)
-    browser_path = check.find_browser()
-    if browser_path is None:
-        pytest.skip("no Chromium or Chrome installed")
     one = result(song(tmp_path / "a.flac"))
     report.write(tmp_path / "page.html", [one])
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
+    with browsing.chromium() as browser:
         for width, scheme in ((1100, "light"), (390, "dark")):
             tab = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
             problems = []
@@ -154,4 +144,3 @@ def test_the_cursor_follows_the_sound_and_clicks_seek(tmp_path):
             others = [url for url in problems if not url.startswith(("data:", (tmp_path / "page.html").as_uri()))]
             assert not others
             tab.close()
-        browser.close()

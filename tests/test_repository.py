@@ -389,6 +389,7 @@ FAULTS = [  # page, what is on it, what must be said about it
         "<script>addEventListener('load', () => setTimeout(() => { late.style.height = '400px'; }, 200))</script>",
         "jumps while it loads",
     ),
+    ("fonts", "<p style='font-family: thin; white-space: nowrap'>" + "wide " * 10 + "</p>", "390 in a wide font"),
 ]
 GOOD = (
     "<article><h1 id='top'>x</h1><a href='#top'>x</a><a href='media.html'>x</a><a href='https://example.org/'>x</a>"
@@ -405,8 +406,9 @@ def test_page_check_finds_each_kind_of_fault(tmp_path):
     style = (
         "<style>@media (prefers-color-scheme: dark) {body {background: #111}} p {overflow-wrap: anywhere}</style>"
     )
+    thin = check.force_family("narrow").splitlines()[0].replace("forced-narrow", "thin").replace("75%", "40%")
     (tmp_path / "dot.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
-    bodies = {"good": GOOD}
+    bodies = {"good": GOOD, "fonts": f"<style>{thin}</style>"}
     for name, body, _ in FAULTS:
         bodies[name] = bodies.get(name, "") + body
     for name, body in bodies.items():
@@ -416,6 +418,7 @@ def test_page_check_finds_each_kind_of_fault(tmp_path):
     assert found["good.html"] == []
     for name, _, problem in FAULTS:
         assert any(problem in one for one in found[f"{name}.html"]), (problem, found[f"{name}.html"])
+    assert len(found["fonts.html"]) == 1  # it fits in the page's own font, and in a narrow one
 
 
 def test_the_book_is_printed_in_its_order_with_answers_unfolded(tmp_path, monkeypatch):
