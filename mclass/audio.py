@@ -278,7 +278,8 @@ def _check_rate(name: str, rate: int) -> None:
 
 
 def _check_waveform(waveform: torch.Tensor | np.ndarray) -> np.ndarray:
-    samples = np.asarray(waveform.detach().cpu() if isinstance(waveform, torch.Tensor) else waveform, np.float32)
+    given = waveform.detach().cpu() if isinstance(waveform, torch.Tensor) else waveform
+    samples = np.ascontiguousarray(given, np.float32)  # torch takes no array that is read backwards
     if samples.ndim != 1 or not samples.size:
         raise AudioError(f"a waveform has the shape (samples,), one or more of them; got {samples.shape}")
     if not np.isfinite(samples).all():

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import torch
 
+from mclass._arrays import as_tensor
 from mclass.augmentations.base import RandomApply, Transform, change_some
 from mclass.errors import unknown_name
 
@@ -61,7 +62,7 @@ class LabelAware(Transform):
                 "this augmentation leaves some tags alone and must know them: give labels=labels, "
                 f"of shape ({batch}, {len(self.tags)})"
             )
-        labels = torch.as_tensor(labels).cpu()
+        labels = as_tensor(labels).cpu()
         if tuple(labels.shape) != (batch, len(self.tags)):
             raise ValueError(
                 f"labels must have shape (batch, num_tags), ({batch}, {len(self.tags)}), got {tuple(labels.shape)}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
+from mclass._arrays import as_tensor
 from mclass.losses._checks import Loss, check_targets, in_float32, number
 
 
@@ -60,7 +61,7 @@ class BCELoss(Loss):
         >>> BCELoss.balanced([[1, 0], [0, 0], [0, 0], [0, 1]], limit=2).pos_weight
         tensor([2., 2.])
         """
-        labels = torch.as_tensor(labels)
+        labels = as_tensor(labels)
         if labels.ndim != 2 or labels.numel() == 0:
             raise ValueError(f"labels must have shape (n, num_tags) and some rows, got {tuple(labels.shape)}")
         share = check_targets(labels.float(), labels, soft=False, values=True).mean(0)
@@ -137,7 +138,7 @@ class FocalLoss(Loss):
 def _per_tag(name: str, weight, high: float = float("inf")) -> torch.Tensor | None:
     if weight is None:
         return None
-    weight = torch.as_tensor(weight, dtype=torch.get_default_dtype()).detach().clone()
+    weight = as_tensor(weight, dtype=torch.get_default_dtype()).detach().clone()
     if (
         weight.ndim > 1
         or weight.numel() == 0

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from mclass._arrays import as_tensor
 from mclass.errors import unknown_name
 from mclass.metrics.checks import check_groups, validate_labels
 from mclass.mining.triplets import KINDS, Difficulty, MiningWarning, Triplets
@@ -202,7 +203,7 @@ def _check_masks(embeddings, positives, negatives) -> tuple[torch.Tensor, torch.
     n = len(embeddings)
     masks = []
     for name, mask in (("positives", positives), ("negatives", negatives)):
-        mask = torch.as_tensor(mask)
+        mask = as_tensor(mask)
         if mask.dtype != torch.bool or mask.shape != (n, n):
             raise ValueError(
                 f"{name} must be a bool tensor of shape ({n}, {n}), one row and column for each embedding; got "

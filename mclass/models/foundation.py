@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from mclass import audio
+from mclass._arrays import as_tensor
 from mclass.errors import ModelError
 from mclass.models.base import WaveformModel, check_num_tags
 
@@ -166,7 +167,7 @@ class Foundation(_FromFolder):
             given = torch.zeros(self.num_layers)
             given[layer] = 1
         else:
-            given = torch.as_tensor(weights, dtype=torch.float32)
+            given = as_tensor(weights, dtype=torch.float32)
             if given.shape != (self.num_layers,) or not ((given >= 0).all() and 0 < given.sum() < math.inf):
                 raise ValueError(
                     f"weights are {self.num_layers} numbers, one per hidden layer, not negative and not all zero; "

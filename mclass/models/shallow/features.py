@@ -23,6 +23,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from mclass._arrays import as_tensor
 from mclass.datasets import MusicDataset
 from mclass.errors import unknown_name
 from mclass.frontends import CQT, MFCC, LogMel
@@ -92,7 +93,7 @@ def frames(waveforms: Sequence[np.ndarray], frontend: nn.Module) -> Iterator[np.
         )
     with torch.no_grad():
         for index in range(len(waveforms)):
-            waveform = torch.as_tensor(waveforms[index])
+            waveform = as_tensor(waveforms[index])
             if waveform.is_floating_point() and not waveform.isfinite().all():
                 raise ValueError(f"clip {index} has samples that are not finite")
             picture = frontend(waveform[None])
