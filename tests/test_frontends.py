@@ -1,12 +1,14 @@
 """The front ends against torch, torchaudio, librosa and naive loops, and what they refuse."""
 
+import warnings
+
 import librosa
 import numpy as np
 import pytest
 import scipy.fft
 import torch
 
-from mclass.frontends import CQT, MFCC, STFT, LogMel, MultiResolutionLogMel, Raw, mel_bands
+from mclass.frontends import CQT, MFCC, STFT, EmptyBandsWarning, LogMel, MultiResolutionLogMel, Raw, mel_bands
 from mclass.frontends.mfcc import delta
 
 torchaudio = pytest.importorskip("torchaudio")
@@ -380,3 +382,40 @@ def test_too_short_is_refused():
 def test_wrong_options_are_refused(cls, options, message):
     with pytest.raises(ValueError, match=message):
         cls(**options)
+
+
+# ---- bands that are empty, and graphs for any number of clips
+
+
+def test_empty_bands_are_named_where_torchaudio_warns():
+    for n_fft, n_mels in ((512, 96), (512, 128), (512, 256), (256, 128), (2048, 128)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            frontend = LogMel(n_fft=n_fft, n_mels=n_mels)
+        noise = torch.randn(1, 48000, generator=torch.Generator().manual_seed(0))
+        dead = (frontend(noise)[0, 0].amax(1) <= -99.9).sum().item()
+        with warnings.catch_warnings(record=True) as others:
+            warnings.simplefilter("always")
+            torchaudio.functional.melscale_fbanks(1 + n_fft // 2, 0.0, RATE / 2, n_mels, RATE)
+        assert bool(caught) == bool(others) == bool(dead), (n_fft, n_mels)
+        if dead:
+            assert str(caught[0].message).startswith(f"{dead} of {n_mels} mel bands are empty")
+
+
+def test_a_front_end_inside_another_warns_of_its_bands_too():
+    with pytest.warns(EmptyBandsWarning, match="larger n_fft"):
+        MFCC(n_mels=200)
+    with pytest.warns(EmptyBandsWarning, match="fewer n_mels"):
+        MultiResolutionLogMel(n_mels=400)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("frontend", EVERY)
+def test_traced_and_exported_front_ends_take_any_number_of_clips(frontend):
+    frontend, waveform = frontend(), torch.randn(5, 20_000, generator=torch.Generator().manual_seed(0))
+    expected = frontend(waveform)
+    traced = torch.jit.trace(frontend, waveform[:2], check_trace=False)
+    batch = torch.export.Dim("batch", min=1, max=64)
+    exported = torch.export.export(frontend, (waveform[:2],), dynamic_shapes=({0: batch},)).module()
+    torch.testing.assert_close(traced(waveform), expected)
+    torch.testing.assert_close(exported(waveform), expected)

@@ -7,7 +7,7 @@ Taught in: 01_representations, 04_supervised.
 
 from mclass.frontends.cqt import CQT
 from mclass.frontends.harmonic import Harmonic
-from mclass.frontends.logmel import LogMel, mel_bands
+from mclass.frontends.logmel import EmptyBandsWarning, LogMel, mel_bands
 from mclass.frontends.mfcc import MFCC
 from mclass.frontends.multiresolution import MultiResolutionLogMel
 from mclass.frontends.raw import Raw, check_waveform
@@ -17,6 +17,7 @@ __all__ = [
     "CQT",
     "MFCC",
     "STFT",
+    "EmptyBandsWarning",
     "Harmonic",
     "LogMel",
     "MultiResolutionLogMel",

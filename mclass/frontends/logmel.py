@@ -6,6 +6,7 @@ Taught in: 01_representations, 04_supervised.
 from __future__ import annotations
 
 import math
+import warnings
 
 import torch
 from torch import nn
@@ -16,6 +17,10 @@ from mclass.frontends.stft import check_frames, check_scale, decibels, frame_pad
 # Enough rows to keep both cores busy, few enough for what lies between waveform and bands to stay in the cache.
 BLOCK_SAMPLES = 1 << 19
 GROUP = 16  # bands of one product
+
+
+class EmptyBandsWarning(UserWarning):
+    """Mel bands into which no frequency of the Fourier transform falls."""
 
 
 class LogMel(nn.Module):
@@ -46,6 +51,12 @@ class LogMel(nn.Module):
     ------
     ValueError
         If an option is outside its range, or a waveform is not ``(batch, samples)`` of floats or is too short.
+
+    Warns
+    -----
+    EmptyBandsWarning
+        If bands are so narrow that no frequency of the Fourier transform falls into them: they are always at
+        -100 dB.
 
     Examples
     --------
@@ -81,6 +92,7 @@ class LogMel(nn.Module):
 
         # Each row twice, for the real and the imaginary part: the product with the bands also sums the squares.
         bands = mel_bands(sample_rate, n_fft, n_mels, f_min, f_max).repeat_interleave(2, dim=0)
+        _warn_of_empty(bands, sample_rate / n_fft)
         self.groups = [_occupied(bands, start, start + GROUP) for start in range(0, n_mels, GROUP)]
         # Not persistent: they follow from the options and would only make checkpoints larger.
         self.register_buffer("window", torch.hann_window(win_length), persistent=False)
@@ -107,9 +119,10 @@ class LogMel(nn.Module):
         """Map waveforms, shape ``(batch, samples)``, to decibels, shape ``(batch, 1, n_mels, frames)``."""
         check_waveform(waveform, self.min_samples)
         with torch.autocast(waveform.device.type, enabled=False):  # decibels need all of float32
-            rows = len(waveform)
-            if waveform.device.type == "cpu":
-                rows = max(1, BLOCK_SAMPLES // waveform.shape[1])
+            # The number of blocks depends on the batch; a graph that is exported or traced must not.
+            if waveform.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
+                return self._decibels(waveform)
+            rows = max(1, BLOCK_SAMPLES // waveform.shape[1])
             return torch.cat([self._decibels(block) for block in waveform.split(rows)])
 
     def _decibels(self, waveform: torch.Tensor) -> torch.Tensor:
@@ -119,6 +132,20 @@ class LogMel(nn.Module):
             [squares[..., rows] @ self.bands[rows, columns] for rows, columns in self.groups], dim=-1
         )
         return decibels(power, self.top_db).transpose(1, 2)[:, None].contiguous()
+
+
+def _warn_of_empty(bands: torch.Tensor, distance: float) -> None:
+    """Name the bands, columns of ``(frequencies, n_mels)``, that are zero everywhere."""
+    empty = (~bands.any(dim=0)).nonzero().flatten().tolist()
+    if empty:
+        some = ", ".join(map(str, empty[:5])) + (", …" if empty[5:] else "")
+        warnings.warn(
+            f"{len(empty)} of {bands.shape[1]} mel bands are empty (counted from 0: {some}): they are narrower "
+            f"than the distance of {distance:g} Hz between two frequencies of the Fourier transform. Give a "
+            "larger n_fft, fewer n_mels or a higher f_min",
+            EmptyBandsWarning,
+            stacklevel=3,
+        )
 
 
 def _occupied(bands: torch.Tensor, start: int, stop: int) -> tuple[slice, slice]:
