@@ -1,5 +1,7 @@
 """What holds for every model of the registry: the contract of `mclass.models.WaveformModel`."""
 
+import contextlib
+
 import pytest
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -89,3 +91,37 @@ def test_save_and_load(model, tmp_path):
     assert (again.tags, again.architecture) == (["a", "b", "c"], model.architecture)
     with torch.inference_mode():
         assert torch.equal(again(waveform), model(waveform))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_a_traced_model_takes_any_number_of_clips(model):
+    waveform = noise(5, short(model))
+    with torch.inference_mode():
+        traced = torch.jit.trace(model, waveform[:2], check_trace=False)
+        torch.testing.assert_close(traced(waveform), model(waveform), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes self.rnn")
+def test_an_exported_model_takes_any_number_of_clips(model):
+    waveform, batch = noise(5, short(model)), torch.export.Dim("batch", min=1, max=64)
+    exported = torch.export.export(model, (waveform[:2],), dynamic_shapes=({0: batch},)).module()
+    with torch.inference_mode():
+        torch.testing.assert_close(exported(waveform), model(waveform), rtol=1e-4, atol=1e-5)
+
+
+def test_training_on_one_clip_works_or_says_what_to_change(model):
+    """Where batch norm has one value for each channel it cannot."""
+    model.train()
+    assert model(noise(2, short(model))).isfinite().all()
+    fails = any(refuses_one(model, module) for module in model.modules() if isinstance(module, _BatchNorm))
+    with pytest.raises(ValueError, match="batch_size of at least 2") if fails else contextlib.nullcontext():
+        model(noise(1, short(model)))
+
+
+def refuses_one(model, norm):
+    """Whether this batch norm gets one value per channel and clip."""
+    seen = []
+    hook = norm.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0][0, 0].numel()))
+    model(noise(2, short(model)))
+    hook.remove()
+    return min(seen) == 1

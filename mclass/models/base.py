@@ -70,6 +70,25 @@ class WaveformModel(nn.Module):
         """
         return self.head(self.embed(waveform))
 
+    def __call__(self, *inputs, **options):
+        """Run the hooks and `forward`, as every ``nn.Module`` does.
+
+        Raises
+        ------
+        ValueError
+            Also if batch norm has a single clip to take means over, while training.
+        """
+        try:
+            return super().__call__(*inputs, **options)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+        raise ValueError(
+            "batch norm cannot learn from a batch of one clip: its mean is the clip itself. Train with a "
+            "batch_size of at least 2 and leave out a last batch of one; to use the model on one clip, call "
+            "model.eval() first"
+        )
+
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Sigmoid of the logits if several tags may hold at once, softmax if exactly one does."""
         return logits.sigmoid() if self.multilabel else logits.softmax(dim=-1)

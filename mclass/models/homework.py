@@ -144,7 +144,8 @@ class HomeworkFCN(CNN2d):
         features = self.features(waveform)
         if self.training and len(features) == 1:
             raise ValueError(
-                "in training, HomeworkFCN needs at least 2 waveforms: its last batch norm compares them"
+                "in training, HomeworkFCN needs at least 2 waveforms, whose means its last batch norm compares: "
+                "give a batch_size of at least 2"
             )
         return self.head(features).mean(dim=(2, 3))
 

@@ -64,7 +64,7 @@ class SelfAttentionCNN(WaveformModel):
         self.check(waveform)
         x = self.blocks(self.input_norm(self.frontend(waveform)))  # (batch, 256, 1, time)
         moments = x[:, :, 0].transpose(1, 2)
-        return torch.cat([self.class_token.expand(len(x), 1, -1), moments], dim=1)
+        return torch.cat([self.class_token.expand(x.shape[0], 1, -1), moments], dim=1)
 
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
         """Map waveforms to what the encoder makes of each moment, shape ``(batch, 256, time)``."""

@@ -92,7 +92,7 @@ class MusicTaggingTransformer(WaveformModel):
         self.check(waveform)
         x = self.blocks(self.input_norm(self.frontend(waveform)))  # (batch, 16, 16, time)
         moments = self.project(x.permute(0, 3, 1, 2).flatten(2))  # (batch, time, 256)
-        x = torch.cat([self.class_token.expand(len(x), 1, -1), moments], dim=1)
+        x = torch.cat([self.class_token.expand(x.shape[0], 1, -1), moments], dim=1)
         return self.dropout(x + self.positions[:, : x.shape[1]])
 
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
