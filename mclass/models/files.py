@@ -20,6 +20,7 @@ import mclass
 from mclass._files import replacing
 from mclass.errors import ModelError
 from mclass.models.base import WaveformModel
+from mclass.models.weights import below, choose, find_weights, plain_names, unwrapped
 
 FORMAT = "mclass model"
 
@@ -35,6 +36,8 @@ def save(
     Parameters
     ----------
     model : WaveformModel
+        Or one that ``torch.compile``, ``DataParallel`` or ``DistributedDataParallel`` wraps: the model inside is
+        written.
     path : path
     tags : sequence of str
         Names of the outputs.
@@ -58,6 +61,7 @@ def save(
     >>> model.tags, model.extra
     (['guitar', 'sitar'], {'accuracy': 0.9})
     """
+    model = unwrapped(model)
     tags = [str(tag) for tag in tags]
     if len(tags) != model.num_tags or len(set(tags)) != len(tags):
         raise ModelError(
@@ -74,7 +78,7 @@ def save(
         "multilabel": bool(multilabel),
         "sample_rate": model.sample_rate,
         "num_samples": model.num_samples,
-        "state_dict": {name: value.detach().cpu() for name, value in model.state_dict().items()},
+        "state_dict": {name: value.detach().cpu() for name, value in plain_names(model.state_dict()).items()},
         "extra": extra,
     }
     return write_atomically(content, path)
@@ -92,7 +96,11 @@ def load(path: str | os.PathLike) -> WaveformModel:
     ModelError
         If the file is not a model of this package, is damaged, or needs a newer version of it.
     """
-    content = read_checkpoint(path, FORMAT)
+    content = read_torch(_file(path))
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        alone = find_weights(content) is not None
+        advice = ". It holds weights alone: build the model and call mclass.models.load_weights(model, path)"
+        raise ModelError(f"{path} is a torch file, but not a {FORMAT} file{advice if alone else ''}")
     if content.get("architecture") is None:
         raise ModelError(
             f"{path} holds the weights of a class of your own, {content.get('class')}; "
@@ -102,7 +110,7 @@ def load(path: str | os.PathLike) -> WaveformModel:
 
     try:
         model = create(content["architecture"], num_tags=content["num_tags"], **content["options"])
-        model.load_state_dict(content["state_dict"])
+        model.load_state_dict(plain_names(content["state_dict"]))
         model.tags, model.multilabel = [*content["tags"]], bool(content["multilabel"])
         model.sample_rate, model.num_samples = int(content["sample_rate"]), int(content["num_samples"])
         model.extra = dict(content["extra"])
@@ -118,25 +126,66 @@ def load(path: str | os.PathLike) -> WaveformModel:
 
 
 def load_weights(model: WaveformModel, path: str | os.PathLike) -> WaveformModel:
-    """Put the weights, tags and kind of labels that `save` wrote into `model`; returns it.
+    """Put the weights in a file into `model`; returns it.
+
+    Parameters
+    ----------
+    model : WaveformModel
+    path : path
+        A file that `save` wrote, which also names the tags and says whether several may hold at once; or one that
+        ``torch.save`` wrote of a state dict or of a checkpoint, with whatever compiled models, DDP, Lightning or a
+        task put before the names of the parameters.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ModelError
-        If the file is not a model of this package, is damaged, or is of another model.
+        If the file is damaged, holds no weights or those of another model, or holds several copies of the model.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from mclass import models
+    >>> path, model = Path(tempfile.mkdtemp(), "lightning.ckpt"), models.create("cnn_1d", num_tags=2)
+    >>> inside = {f"net.{name}": value for name, value in model.state_dict().items()}
+    >>> torch.save({"epoch": 3, "state_dict": inside}, path)
+    >>> load_weights(models.create("cnn_1d", num_tags=2), path) is not None
+    True
     """
-    content = read_checkpoint(path, FORMAT)
-    try:
-        model.load_state_dict(content["state_dict"])
-        model.tags, model.multilabel = [*content["tags"]], bool(content["multilabel"])
-    except (KeyError, TypeError, RuntimeError, AttributeError) as error:
+    content = read_torch(_file(path))
+    ours = isinstance(content, dict) and content.get("format") == FORMAT
+    weights = find_weights(content.get("state_dict") if ours else content)
+    if weights is None:
+        raise ModelError(f"{path} is a torch file, but it does not hold the weights of a model")
+    target = unwrapped(model)
+    names = plain_names(target.state_dict()).keys()
+    found = choose(weights, lambda inside: names == inside.keys())
+    if len(found) > 1:
+        copies = " and ".join(repr(prefix) for prefix in found)
         raise ModelError(
-            f"{path} holds a {content.get('class')} with {content.get('num_tags')} outputs; its weights do not "
-            f"fit this {type(model).__name__} with {model.num_tags} ({str(error).strip().splitlines()[0]})"
+            f"{path} holds several copies of the model, below {copies}: save the one you want by itself"
+        )
+    if found:
+        weights = below(weights, found[0])
+    try:
+        _put(target, weights)
+        if ours:
+            target.tags, target.multilabel = [*content["tags"]], bool(content["multilabel"])
+    except (KeyError, TypeError, RuntimeError, AttributeError) as error:
+        held = f"a {content.get('class')} with {content.get('num_tags')} outputs" if ours else "other weights"
+        raise ModelError(
+            f"{path} holds {held}; its weights do not fit this {type(target).__name__} with {target.num_tags} "
+            f"({str(error).strip().splitlines()[-1].strip()})"
         ) from None
     return model
+
+
+def _put(model: WaveformModel, weights: dict[str, torch.Tensor]) -> None:
+    """Load all of `weights`, whose names lack the marks of parts that are compiled in `model`."""
+    own = model.state_dict()
+    marked = dict(zip(plain_names(own), own, strict=True))
+    model.load_state_dict({marked.get(name, name): value for name, value in weights.items()})
 
 
 def write_atomically(content: dict, path: str | os.PathLike) -> Path:
@@ -166,13 +215,17 @@ def _plain(content: Any) -> Any:
 
 def read_checkpoint(path: str | os.PathLike, expected: str) -> dict:
     """Read a dictionary written by `write_atomically` whose ``"format"`` is `expected`; never runs code in it."""
-    path = Path(path)
-    if path.is_dir():
-        raise ModelError(f"{path} is a folder; a model is a file such as {path / 'model.pt'}")
-    content = read_torch(path)
+    content = read_torch(_file(path))
     if not isinstance(content, dict) or content.get("format") != expected:
         raise ModelError(f"{path} is a torch file, but not a {expected} file")
     return content
+
+
+def _file(path: str | os.PathLike) -> Path:
+    path = Path(path)
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder; a model is a file such as {path / 'model.pt'}")
+    return path
 
 
 def read_torch(path: str | os.PathLike) -> Any:

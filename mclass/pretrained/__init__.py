@@ -27,6 +27,7 @@ from mclass.datasets.cache import home
 from mclass.errors import ModelError, unknown_name
 from mclass.models import WaveformModel
 from mclass.models.files import read_torch
+from mclass.models.weights import below, choose, find_weights, plain_names
 from mclass.pretrained.catalogue import CATALOGUE, Checkpoint
 from mclass.pretrained.names import OPTIONAL, TABLES, translate
 
@@ -34,9 +35,6 @@ __all__ = ["Checkpoint", "from_original", "info", "list", "load"]
 
 # Published only as files to fetch by hand: what their outputs mean if they have 50.
 _TAGS = {"clmr_sample_cnn": tags.MAGNATAGATUNE, "music_tagging_transformer": tags.MSD_CALS}
-
-# What training code puts before the names of the network it saves; the first that fits is taken off.
-_PREFIXES = ("", "module.", "encoder.", "model.encoder.", "network.", "model.")
 
 
 def list() -> builtins.list[str]:
@@ -133,7 +131,8 @@ def from_original(name: str, state_dict: Mapping[str, torch.Tensor]) -> Waveform
     name : str
         Our name of the architecture, one of `mclass.models.list`.
     state_dict : mapping of str to torch.Tensor
-        Under the original names. Buffers that are no weights (mel filters, windows) may be absent.
+        Under the original names, with whatever compiled models, DDP or Lightning put before them. Buffers that are
+        no weights (mel filters, windows) may be absent.
 
     Returns
     -------
@@ -155,6 +154,14 @@ def from_original(name: str, state_dict: Mapping[str, torch.Tensor]) -> Waveform
     if name not in TABLES:
         raise ModelError(unknown_name("original architecture", name, TABLES))
     refused = f"these are not the weights of {name!r}: "
+    state_dict = plain_names(state_dict)
+    fitting = choose(state_dict, lambda inside: any(_is_known(name, key) for key in inside))
+    if len(fitting) > 1:
+        raise ModelError(
+            f"{refused}there are several networks, below {' and '.join(map(repr, fitting))}; give one"
+        )
+    if fitting:
+        state_dict = below(state_dict, fitting[0])
     try:
         ours = {translate(TABLES[name], key): value for key, value in state_dict.items()}
     except KeyError as error:
@@ -180,14 +187,11 @@ def from_original(name: str, state_dict: Mapping[str, torch.Tensor]) -> Waveform
 
 
 def _build(architecture: str, path: Path, names: Sequence[str] | None) -> WaveformModel:
-    content = read_torch(path)
-    for wrapper in ("state_dict", "model"):  # of training code that keeps its optimizer's state, too
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+    weights = find_weights(read_torch(path))
+    if weights is None:
         raise ModelError(f"{path} is a torch file, but it does not hold the weights of a model")
     try:
-        model = from_original(architecture, _without_prefix(content, architecture))
+        model = from_original(architecture, weights)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
     if names is not None and model.num_tags != len(names):
@@ -196,18 +200,12 @@ def _build(architecture: str, path: Path, names: Sequence[str] | None) -> Wavefo
     return model
 
 
-def _without_prefix(state_dict: Mapping, architecture: str) -> dict:
-    def known(key: str) -> bool:
-        try:
-            return translate(TABLES[architecture], key) is not None
-        except KeyError:
-            return False
-
-    for prefix in _PREFIXES:
-        inner = {key[len(prefix) :]: value for key, value in state_dict.items() if key.startswith(prefix)}
-        if any(map(known, inner)):
-            return inner if prefix else dict(state_dict)
-    return dict(state_dict)
+def _is_known(architecture: str, key: str) -> bool:
+    """Whether a parameter of the original network has this name."""
+    try:
+        return translate(TABLES[architecture], key) is not None
+    except KeyError:
+        return False
 
 
 def _local(checkpoint: Checkpoint) -> Path | None:
