@@ -55,8 +55,8 @@ class LogMel(nn.Module):
     Warns
     -----
     EmptyBandsWarning
-        If bands are so narrow that no frequency of the Fourier transform falls into them: they are always at
-        -100 dB.
+        If bands, beside a lowest one that begins at 0 Hz, are so narrow that no frequency of the Fourier transform
+        falls into them: they are always at -100 dB.
 
     Examples
     --------
@@ -92,7 +92,7 @@ class LogMel(nn.Module):
 
         # Each row twice, for the real and the imaginary part: the product with the bands also sums the squares.
         bands = mel_bands(sample_rate, n_fft, n_mels, f_min, f_max).repeat_interleave(2, dim=0)
-        _warn_of_empty(bands, sample_rate / n_fft)
+        _warn_of_empty(bands, sample_rate / n_fft, from_zero=f_min == 0)
         self.groups = [_occupied(bands, start, start + GROUP) for start in range(0, n_mels, GROUP)]
         # Not persistent: they follow from the options and would only make checkpoints larger.
         self.register_buffer("window", torch.hann_window(win_length), persistent=False)
@@ -134,9 +134,13 @@ class LogMel(nn.Module):
         return decibels(power, self.top_db).transpose(1, 2)[:, None].contiguous()
 
 
-def _warn_of_empty(bands: torch.Tensor, distance: float) -> None:
-    """Name the bands, columns of ``(frequencies, n_mels)``, that are zero everywhere."""
+def _warn_of_empty(bands: torch.Tensor, distance: float, from_zero: bool) -> None:
+    """Name the bands, columns of ``(frequencies, n_mels)``, that are zero everywhere.
+
+    As in librosa, not a lowest band that begins at 0 Hz: of the 128 bands of four published models it is empty.
+    """
     empty = (~bands.any(dim=0)).nonzero().flatten().tolist()
+    empty = empty[1:] if from_zero and empty[:1] == [0] else empty
     if empty:
         some = ", ".join(map(str, empty[:5])) + (", …" if empty[5:] else "")
         warnings.warn(

@@ -14,12 +14,10 @@ from __future__ import annotations
 
 import builtins
 import importlib
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mclass.errors import ModelError, unknown_name
-from mclass.frontends import EmptyBandsWarning
 from mclass.models.base import WaveformModel
 from mclass.models.files import load, load_weights, save
 from mclass.models.freezing import freeze, unfreeze, with_new_head
@@ -120,11 +118,7 @@ def create(name: str, num_tags: int = 50, **options) -> WaveformModel:
     for option in options:
         if option not in allowed:
             raise ModelError(unknown_name(f"option of model {name!r}:", option, allowed))
-    with (
-        warnings.catch_warnings()
-    ):  # a paper's front end is what it is: of 128 bands, four models have an empty one
-        warnings.simplefilter("ignore", EmptyBandsWarning)
-        model = cls(num_tags=num_tags, **(preset | options))
+    model = cls(num_tags=num_tags, **(preset | options))
     model.architecture, model.options = name, dict(options)
     return model
 
