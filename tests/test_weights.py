@@ -154,7 +154,7 @@ def test_arrays_are_taken_in_any_order(order, tmp_path):
             audio.read(tmp_path / "x.wav", 16_000),
             losses.BCELoss.balanced(order(labels)).pos_weight,
             next(features.frames([order(waveform)], MFCC())),
-            mine(torch.eye(4), order(positives), order(negatives), kind="hard", closest=True)[2],
+            mine(torch.eye(4), order(positives), order(negatives), kind="hard", closest=True).negative,
         ]
 
     for one, plain in zip(results(order), results(lambda array: array), strict=True):
