@@ -111,7 +111,7 @@ def digest(content: bytes) -> str:
 
 
 def test_catalogue():
-    names = pretrained.list()
+    names = [name for name in pretrained.list() if not name.startswith("pons/")]  # see test_pons
     assert len(names) == 3 * 9 - 1 == len(set(names))
     assert sum(pretrained.info(name).sha256 is not None for name in names) == 8
     for name in names:

@@ -5,6 +5,7 @@ A front end is an ``nn.Module``, so that it moves to the GPU with its model and 
 Taught in: 01_representations, 04_supervised.
 """
 
+from mclass.frontends.compressed_mel import CompressedMel
 from mclass.frontends.cqt import CQT
 from mclass.frontends.harmonic import Harmonic
 from mclass.frontends.logmel import EmptyBandsWarning, LogMel, mel_bands
@@ -17,6 +18,7 @@ __all__ = [
     "CQT",
     "MFCC",
     "STFT",
+    "CompressedMel",
     "EmptyBandsWarning",
     "Harmonic",
     "LogMel",

@@ -41,6 +41,8 @@ _MODELS = {
     ),
     "musicnn": ("musicnn", "Musicnn", {}),
     "musicnn_msd": ("musicnn", "Musicnn", {"backend_channels": 512, "dense_channels": 500}),
+    "musicnn_original": ("pons", "OriginalMusicnn", {}),
+    "vgg": ("pons", "VGG", {}),
     "crnn": ("crnn", "CRNN", {}),
     "short_chunk_cnn": ("short_chunk", "ShortChunkCNN", {}),
     "short_chunk_cnn_res": ("short_chunk", "ShortChunkCNNRes", {}),

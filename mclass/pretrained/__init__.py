@@ -1,10 +1,11 @@
 """Published weights of music taggers, in our models.
 
 >>> from mclass import pretrained
->>> len(pretrained.list()), pretrained.list()[:3]
-(26, ['jamendo/crnn', 'jamendo/fcn', 'jamendo/harmonic_cnn'])
+>>> len(pretrained.list()), pretrained.list()[-4:]
+(30, ['pons/msd_musicnn', 'pons/msd_vgg', 'pons/mtt_musicnn', 'pons/mtt_vgg'])
 
-``pretrained.load("mtat/musicnn")`` downloads 3 MB once, into ``MCLASS_HOME``. With ``MCLASS_CHECKPOINTS`` set to a
+``pretrained.load("mtat/musicnn")`` downloads 3 MB once, into ``MCLASS_HOME``; what begins with ``pons/`` comes out
+of a wheel of 29 MB that pip fetches from whatever package index it uses. With ``MCLASS_CHECKPOINTS`` set to a
 folder that has the files (or to one file), nothing is downloaded.
 
 Taught in: 04_supervised.
@@ -28,6 +29,7 @@ from mclass.errors import ModelError, unknown_name
 from mclass.models import WaveformModel
 from mclass.models.files import read_torch
 from mclass.models.weights import below, choose, find_weights, plain_names
+from mclass.pretrained import pons
 from mclass.pretrained.catalogue import CATALOGUE, Checkpoint
 from mclass.pretrained.names import OPTIONAL, TABLES, translate
 
@@ -38,8 +40,8 @@ _TAGS = {"clmr_sample_cnn": tags.MAGNATAGATUNE, "music_tagging_transformer": tag
 
 
 def list() -> builtins.list[str]:
-    """Names that `load` knows: ``data set/architecture``."""
-    return sorted(CATALOGUE)
+    """Names that `load` knows: ``data set/architecture``, or ``pons/data set_architecture``."""
+    return sorted(CATALOGUE | pons.CATALOGUE)
 
 
 def info(name: str) -> Checkpoint:
@@ -53,9 +55,10 @@ def info(name: str) -> Checkpoint:
     Traceback (most recent call last):
     mclass.errors.ModelError: unknown published model 'mtat/music' (did you mean 'mtat/musicnn'?); available: ...
     """
-    if name not in CATALOGUE:
+    known = CATALOGUE | pons.CATALOGUE
+    if name not in known:
         raise ModelError(unknown_name("published model", name, list()))
-    return CATALOGUE[name]
+    return known[name]
 
 
 def load(name: str, path: str | os.PathLike | None = None, *, progress: bool = True) -> WaveformModel:
@@ -67,7 +70,8 @@ def load(name: str, path: str | os.PathLike | None = None, *, progress: bool = T
         One of `list()`; or, with `path`, an architecture whose original is known, such as ``"clmr_sample_cnn"`` or
         ``"music_tagging_transformer"``, whose weights have to be fetched by hand.
     path : path, optional
-        A file to use as it is, unchecked. If not given: a file below ``MCLASS_CHECKPOINTS`` (see Notes), else
+        A file to use unchecked; for ``pons/…``, the wheel of the package musicnn, or the folder where it is
+        installed, which are checked. If not given: a file below ``MCLASS_CHECKPOINTS`` (see Notes), else
         the download in ``MCLASS_HOME/checkpoints``.
     progress : bool
         Show a bar while downloading.
@@ -97,6 +101,8 @@ def load(name: str, path: str | os.PathLike | None = None, *, progress: bool = T
     >>> model = load("mtat/musicnn")  # doctest: +SKIP
     >>> mclass.inference.tag("song.mp3", model).top(3)  # doctest: +SKIP
     """
+    if name in pons.CATALOGUE:
+        return pons.load(name, path, progress=progress)
     if path is not None:
         architecture = CATALOGUE[name].architecture if name in CATALOGUE else name
         if architecture not in TABLES:
