@@ -13,7 +13,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mclass import _decoding, audio
+from mclass import audio
+from mclass.audio import _decoding
 from mclass.errors import AudioError
 
 LOSSY = ("ogg", "opus", "mp3", "vbr.mp3")

@@ -23,9 +23,9 @@ import soundfile
 import soxr
 import torch
 
-from mclass._decoding import MAX_RATE, decode_in_pieces, open_file, read_mono
-from mclass._decoding import SUFFIXES as SUFFIXES
 from mclass._files import replacing
+from mclass.audio._decoding import MAX_RATE, decode_in_pieces, open_file, read_mono
+from mclass.audio._decoding import SUFFIXES as SUFFIXES
 from mclass.errors import AudioError
 
 _MARGIN = 256  # samples at the lower of two rates: more than half the length of soxr's HQ filter
