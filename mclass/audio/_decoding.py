@@ -1,239 +1,276 @@
-"""Open and decode audio files at their own rate: libsndfile, and ffmpeg for what it does not know."""
+"""The two decoders, behind one interface: mono samples at the file's own rate, some seconds at a time.
+
+libsndfile reads wav, flac, ogg, mp3 and aiff and jumps to any sample; ffmpeg (PyAV) reads what libsndfile does not
+know or not read to its end, from the beginning on.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import difflib
-import functools
 import io
 import os
-import shutil
-import struct
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 import soundfile
+import soxr
 
-from mclass.audio import _containers
 from mclass.errors import AudioError
 
-SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".m4a", ".aac")
-MAX_RATE = 1_000_000
+RATES = (1_000, 1_000_000)  # Hz that are read and written: seconds of soxr's work per sample lie beyond
 
-_BLOCK = 1 << 18  # frames decoded at once: bounds the memory that a long file, or one of many channels, takes
-_FFMPEG_FAILED = "{}: ffmpeg cannot decode it; it is damaged or holds no audio. Export it again."
+_BLOCK = 1 << 18  # frames decoded at once: bounds the memory that a long file takes
+# What ffmpeg may take a file for: containers of sound. Playlists and scripts, which lead to other files, are not.
+_DEMUXERS = (
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,loas,matroska,webm,mov,mp4,m4a,mp3,mpc,mpc8,mpeg,"
+    "mpegts,ogg,rm,tak,tta,voc,w64,wav,wv,xwma"
+)
+# Half a step of the coarser encodings: what the channels of such a file leave when they cancel.
+_STEPS = {"PCM_U8": 2.0**-8, "PCM_S8": 2.0**-8, "ULAW": 2.0**-7, "ALAW": 2.0**-7}
+_CANCELLED = 1e-3  # of the channels' level, -60 dB: lossy formats and dither leave that much
 
 
-class Sequential(soundfile.SoundFile):
+class Mixer:
+    """Averages channels, and notices if they cancel: the mean of loud channels may be mere rounding noise."""
+
+    def __init__(self, encoding: str = ""):
+        self.step = _STEPS.get(encoding, 2.0**-16)
+        self.samples = 0
+        self.power = self.mixed = 0.0  # sums of squares, in one channel and in the mean
+
+    def __call__(self, block: np.ndarray) -> np.ndarray:
+        """Mono samples of a block of shape ``(samples, channels)``."""
+        channels = block.shape[1]
+        if channels == 1:
+            self.power = np.inf
+            return block[:, 0]
+        mono = block @ np.full(channels, 1 / channels, np.float32)  # much faster than mean(axis=1)
+        flat = block.ravel()
+        self.samples += len(mono)
+        self.power += float(flat @ flat) / channels
+        self.mixed += float(mono @ mono)
+        return mono
+
+    @property
+    def cancels(self) -> bool:
+        """Whether the mean of the channels heard so far has nothing of what was in them."""
+        if not 0 < self.power < np.inf:
+            return False
+        level, left = (self.power / self.samples) ** 0.5, (self.mixed / self.samples) ** 0.5
+        return left < _CANCELLED * level or (left < self.step and left < level / 4)
+
+
+class _Sequential(soundfile.SoundFile):
     """A file that is read on from where the last read ended.
 
     soundfile seeks after every read, to where the file stands anyway; that makes an mp3 decoder forget the bits it
     had stored, and spoils the next samples. It leaves files alone that say they cannot seek; `seek` still works.
     """
 
-    constant_frame: int | None = None  # bytes of each frame of an mp3 of constant bit rate
-
     def seekable(self) -> bool:
         return False
 
 
-def open_file(path: str | os.PathLike) -> Sequential:
-    """Open a file for reading, or raise the one error that says what is wrong with it."""
-    path = Path(path).expanduser()
-    head, size = _read_head(path)
-    _containers.check_complete(path, head)
-    guess = _containers.looks_like(head)
-    not_audio = (
-        f"{path}: is not audio that can be decoded{guess}, or its header is damaged. "
-        "Allowed: wav, flac, ogg, opus, mp3, aiff, m4a."
-    )
-    if guess:
-        raise AudioError(not_audio)
-    try:
-        if _containers.needs_ffmpeg(head):
-            return Sequential(io.BytesIO(_decode_with_ffmpeg(path, size, os.stat(path).st_mtime_ns)))
-        counted, frame = _containers.read_mp3(path, head)
-        file = Sequential(io.BytesIO(counted) if counted else _plain(path))
-        file.constant_frame = frame
-    except (soundfile.LibsndfileError, TypeError):
-        raise AudioError(not_audio) from None
-    if file.frames < 1 or file.frames > 1 << 48:
-        problem = "has no samples" if file.frames < 1 else "does not say how long it is: its writing was cut off"
-        file.close()
-        raise AudioError(f"{path}: {problem}. Export the recording again.")
-    if not 1 <= file.samplerate <= MAX_RATE:
-        rate = file.samplerate
-        file.close()
-        raise AudioError(f"{path}: its header gives a sample rate of {rate} Hz. Export the recording again.")
-    return file
+class _Prefixed(io.RawIOBase):
+    """A file with some bytes in front of it."""
+
+    def __init__(self, path: Path, prefix: bytes):
+        self.prefix, self.file, self.position = prefix, open(path, "rb"), 0  # noqa: SIM115
+        self.size = len(prefix) + os.fstat(self.file.fileno()).st_size
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self.position = offset + (0, self.position, self.size)[whence]
+        return self.position
+
+    def tell(self) -> int:
+        return self.position
+
+    def read(self, size: int = -1) -> bytes:
+        size = self.size if size < 0 else size
+        found = self.prefix[self.position : self.position + size]
+        if len(found) < size:
+            self.file.seek(max(self.position - len(self.prefix), 0))
+            found += self.file.read(size - len(found))
+        self.position += len(found)
+        return found
+
+    def readinto(self, buffer: memoryview) -> int:
+        found = self.read(len(buffer))
+        buffer[: len(found)] = found
+        return len(found)
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
 
 
-def _plain(path: Path) -> str | bytes:
-    """A path as soundfile takes it: where names of files are bytes, they need not be valid text."""
-    return str(path) if os.name == "nt" else os.fsencode(path)
+class Sndfile:
+    """A file opened by libsndfile.
 
-
-def _read_head(path: Path) -> tuple[bytes, int]:
-    """The first bytes of a file and its size."""
-    try:
-        with open(path, "rb") as file:
-            head, size = file.read(64), os.fstat(file.fileno()).st_size
-    except IsADirectoryError:
-        raise AudioError(
-            f"{path}: is a folder. Give a file in it, or load it with mclass.datasets.load('folder', root=…)."
-        ) from None
-    except FileNotFoundError:
-        if path.is_symlink():
-            raise AudioError(
-                f"{path}: is a link to {os.readlink(path)}, no such file. Is its disk connected?"
-            ) from None
-        raise AudioError(f"{path}: no such file{_guess(path)}. Check the path.") from None
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be read: {error.strerror}.") from None
-    if not size:
-        raise AudioError(f"{path}: the file is empty (0 bytes). Copy or download it again.") from None
-    return head, size
-
-
-def _guess(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f" (its folder {path.parent} does not exist either; the current folder is {Path.cwd()})"
-    try:
-        names = [name for name in os.listdir(path.parent) if name.lower().endswith(SUFFIXES)]
-    except OSError:  # a folder may be entered and yet not be listed
-        names = []
-    close = difflib.get_close_matches(path.name, names, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
-
-
-def read_mono(path: str | os.PathLike, file: Sequential, first: int, count: int) -> np.ndarray:
-    """`count` samples from `first` at the file's own rate, channels averaged."""
-    preroll = 0
-    if file.format == "MP3":
-        preroll = min(first, _mp3_preroll(file.samplerate, file.channels, file.constant_frame))
-    elif file.subtype == "VORBIS" and first:
-        preroll = first - min(first, max(_containers.vorbis_last_page(Path(path).expanduser()) - 1, 0))
-    mono = np.empty(preroll + count, np.float32)
-    done = 0
-    for block in _decode(path, file, first - preroll, mono.size):
-        mono[done : done + block.size] = block
-        done += block.size
-    return mono[preroll:]
-
-
-def _mp3_preroll(rate: int, channels: int, frame: int | None = None) -> int:
-    """How many samples before a seek's target must be decoded for the target to come out right.
-
-    A frame may use bits stored up to 511 bytes earlier (255 at rates below 32 kHz). If the bit rate varies, that
-    is many frames where the music is quiet and each has the lowest rate (ISO/IEC 11172-3 and 13818-3); if it is
-    constant, `frame` says how many bytes each has.
+    Raises
+    ------
+    AudioError
+        If libsndfile does not know it; without a message.
     """
-    if rate >= 32_000:
-        store, samples, lowest, side_info = 511, 1152, 32_000, 17 if channels == 1 else 32
-    else:
-        store, samples, lowest, side_info = 255, 576, 8_000, 9 if channels == 1 else 17
-    own = (frame or samples // 8 * lowest // rate) - 4 - side_info  # bytes that a frame adds to the store
-    return samples * (store // max(own, 1) + 3)  # and the frames that overlap
 
-
-def _decode(path: str | os.PathLike, file: Sequential, first: int, count: int) -> Iterator[np.ndarray]:
-    """`count` samples from where a seek to `first` leads, channels averaged, in blocks."""
-    weights = np.full(file.channels, 1 / file.channels, np.float32)  # much faster than mean(axis=1)
-    with contextlib.suppress(soundfile.LibsndfileError):
-        file.seek(first)
-        while count:
-            block = file.read(min(_BLOCK, count), dtype="float32", always_2d=True)
-            if not len(block):
-                break
-            count -= len(block)
-            yield block @ weights if file.channels > 1 else block[:, 0]
-    if count:
-        raise AudioError(
-            f"{path}: is truncated or damaged: its header promises {file.frames} samples "
-            f"({file.frames / file.samplerate:.2f} s), but they cannot all be read. Copy or download it again."
-        )
-
-
-def decode_in_pieces(path: str | os.PathLike) -> tuple[int, Iterator[np.ndarray]]:
-    """The rate of a file, and all of its samples, channels averaged, some seconds at a time."""
-    path = Path(path).expanduser()
-    if _containers.needs_ffmpeg(_read_head(path)[0]):
-        return _decode_while_ffmpeg_runs(path)
-    file = open_file(path)
-    try:
-        read_mono(path, file, file.frames - 1, 1)  # a file that was cut off is refused before the work begins
-    except AudioError:
-        file.close()
-        raise
-
-    def pieces() -> Iterator[np.ndarray]:
-        with file:
-            yield from _decode(path, file, 0, file.frames)
-
-    return file.samplerate, pieces()
-
-
-@functools.lru_cache(maxsize=2)
-def _decode_with_ffmpeg(path: Path, size: int, modified: int) -> bytes:
-    """A file that libsndfile does not know, as the bytes of a wav. `size` and `modified` key the cache."""
-    result = subprocess.run(_ffmpeg(path), stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    if result.returncode or not result.stdout:
-        raise AudioError(_FFMPEG_FAILED.format(path))
-    return result.stdout
-
-
-def _decode_while_ffmpeg_runs(path: Path) -> tuple[int, Iterator[np.ndarray]]:
-    """`decode_in_pieces` for a file that libsndfile does not know."""
-    process = subprocess.Popen(
-        _ffmpeg(path), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    rate, channels = _wav_header(process.stdout)
-
-    def pieces() -> Iterator[np.ndarray]:
-        weights = np.full(channels, 1 / channels, np.float32)
-        with process:
-            try:
-                while data := process.stdout.read(_BLOCK * channels * 4):
-                    samples = np.frombuffer(data, "<f4", count=len(data) // (4 * channels) * channels)
-                    yield samples.astype(np.float32).reshape(-1, channels) @ weights
-            finally:
-                process.stdout.close()  # if nobody reads on, ffmpeg stops
-            if process.wait():
-                raise AudioError(_FFMPEG_FAILED.format(path))
-
-    if not channels:
-        process.communicate()
-        raise AudioError(_FFMPEG_FAILED.format(path))
-    return rate, pieces()
-
-
-def _wav_header(stream: io.BufferedReader) -> tuple[int, int]:
-    """Rate and channels of the wav in a pipe, which then stands at its first sample; zeros if it is no wav."""
-    rate = channels = 0
-    stream.read(12)  # RIFF, size, WAVE
-    while len(head := stream.read(8)) == 8:
-        name, length = struct.unpack("<4sI", head)
-        if name == b"data":
-            return rate, channels
-        content = stream.read(length + length % 2)
-        if name == b"fmt " and len(content) >= 8:
-            channels, rate = struct.unpack_from("<HI", content, 2)
-    return 0, 0
-
-
-def _ffmpeg(path: Path) -> list[str]:
-    """The command that prints a file as a wav of 32-bit floats."""
-    program = shutil.which("ffmpeg")
-    if program is None:
+    def __init__(self, path: Path, prefix: bytes = b""):
+        self.source = _Prefixed(path, prefix) if prefix else None
+        # Where names of files are bytes, they need not be valid text.
+        plain = str(path) if os.name == "nt" else os.fsencode(path)
         try:
-            import imageio_ffmpeg
+            self.file = _Sequential(self.source or plain)
+        except (soundfile.LibsndfileError, TypeError):
+            if self.source:
+                self.source.close()
+            raise AudioError from None
+        self.sample_rate, self.channels, self.num_samples = (
+            self.file.samplerate,
+            self.file.channels,
+            self.file.frames,
+        )
+        self.format, self.encoding = self.file.format, self.file.subtype
+        self.notes: list[str] = []
 
-            program = imageio_ffmpeg.get_ffmpeg_exe()
-        except (ImportError, RuntimeError):
-            raise AudioError(
-                f"{path}: m4a/aac needs the program ffmpeg, which was not found. Install it (with the system's "
-                "package manager, or `pip install imageio-ffmpeg`), or convert the file to flac or mp3."
-            ) from None
-    return [program, "-v", "error", "-nostdin", "-i", str(path), "-vn", "-f", "wav", "-c:a", "pcm_f32le", "-"]
+    def blocks(self, first: int = 0, count: int | None = None, mixer: Mixer | None = None) -> Iterator[np.ndarray]:
+        """At most `count` samples from where a seek to `first` leads, until the file ends or fails."""
+        mixer = mixer or Mixer()
+        most = max(1, min(_BLOCK, 2 * _BLOCK // self.channels))
+        count = self.num_samples if count is None else count
+        with contextlib.suppress(soundfile.LibsndfileError, RuntimeError):
+            self.file.seek(first)  # also to 0: without, an mp3 decoder rounds differently in its first frames
+            while count > 0:
+                block = self.file.read(min(most, count), dtype="float32", always_2d=True)
+                if not len(block):
+                    break
+                count -= len(block)
+                yield mixer(block)
+
+    def close(self) -> None:
+        self.file.close()
+        if self.source:
+            self.source.close()
+
+
+class Ffmpeg:
+    """A file opened by ffmpeg's libraries, which never learn its name: a name can be no address and no script.
+
+    Raises
+    ------
+    AudioError
+        If there is no sound that they know; without a message.
+    """
+
+    def __init__(self, path: Path, kind: str | None = None):
+        self.source = open(path, "rb")  # noqa: SIM115
+        try:
+            self.container = av.open(
+                self.source, format=kind, metadata_errors="ignore", options={"format_whitelist": _DEMUXERS}
+            )
+            self.stream = self.container.streams.best("audio")
+            context = self.stream.codec_context
+            self.encoding = context.codec.name.upper()
+            context.thread_count = 1  # the work is spread over files
+            self.sample_rate, self.channels = context.sample_rate, context.channels
+        except (av.FFmpegError, AttributeError, ValueError, LookupError):
+            self.close()
+            raise AudioError from None
+        self.format = self.container.format.name
+        # Seconds that the container promises; elsewhere its number is a guess from the bit rate.
+        exact = self.format.startswith(("mov", "matroska", "asf", "wv", "tta", "ape", "flac", "caf"))
+        self.promised = (self.container.duration or 0) / av.time_base if exact else 0.0
+        self.notes: list[str] = []
+        self.decoded = self.damaged = 0  # frames, packets
+        if not self.sample_rate:  # a decoder may know it only after the first frame
+            frame = next(self._frames(), None)
+            self.container.seek(0)
+            self.sample_rate = frame.sample_rate if frame else 0
+
+    def end(self, near: int) -> int:
+        """The number of samples of a flac, decoded from the frame of sample `near` on; 0 if that fails."""
+        last = 0
+        with contextlib.suppress(av.FFmpegError):
+            self.container.seek(int((near - 1) / self.sample_rate / self.stream.time_base), stream=self.stream)
+            for frame in self._frames():
+                if frame.pts is None:
+                    return 0
+                last = round(frame.pts * self.stream.time_base * self.sample_rate) + frame.samples
+        return last
+
+    def blocks(self, first: int = 0, count: int | None = None, mixer: Mixer | None = None) -> Iterator[np.ndarray]:
+        """The samples from `first` on, decoded from the beginning of the file."""
+        mixer, waiting, length = mixer or Mixer(self.encoding), [], 0
+        end = None if count is None else first + count
+        position = 0
+        for piece in self._mono(mixer):
+            position += len(piece)
+            piece = piece[max(first - position + len(piece), 0) :]
+            if end is not None and position > end:
+                piece = piece[: max(len(piece) - (position - end), 0)]
+            if len(piece):
+                waiting.append(piece)
+                length += len(piece)
+            if length >= _BLOCK:
+                yield np.concatenate(waiting)
+                waiting, length = [], 0
+            if end is not None and position >= end:
+                break
+        if waiting:
+            yield np.concatenate(waiting)
+
+    def _frames(self) -> Iterator[av.AudioFrame]:
+        """Frames that can be decoded; those that cannot are passed over, as the program ffmpeg does."""
+        packets = self.container.demux(self.stream)
+        while True:
+            try:
+                packet = next(packets)
+            except (StopIteration, av.FFmpegError):
+                return
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                self.damaged += packet.size > 0
+                continue
+            self.decoded += len(frames)
+            yield from frames
+
+    def _mono(self, mixer: Mixer) -> Iterator[np.ndarray]:
+        resampler, rate = None, self.sample_rate
+        for frame in self._frames():
+            if frame.samples == 0 or not RATES[0] <= frame.sample_rate <= RATES[1]:
+                continue
+            mono = mixer(_as_float(frame))
+            channels = frame.layout.nb_channels
+            if channels != self.channels:
+                self.note(f"the number of channels changes from {self.channels} to {channels}")
+            if frame.sample_rate != rate:
+                if resampler:
+                    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+                rate, resampler = frame.sample_rate, None
+                if rate != self.sample_rate:
+                    self.note(f"the sample rate changes from {self.sample_rate} to {rate} Hz")
+                    resampler = soxr.ResampleStream(rate, self.sample_rate, 1, quality="HQ")
+            yield resampler.resample_chunk(mono) if resampler else mono
+        if resampler:
+            yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def close(self) -> None:
+        if hasattr(self, "container"):
+            self.container.close()
+        self.source.close()
+
+
+def _as_float(frame: av.AudioFrame) -> np.ndarray:
+    """Samples between -1 and 1, shape ``(samples, channels)``."""
+    values, channels = frame.to_ndarray(), frame.layout.nb_channels
+    values = values.T if frame.format.is_planar else values.reshape(-1, channels)
+    if values.dtype.kind == "f":
+        return np.ascontiguousarray(values, np.float32)
+    if values.dtype == np.uint8:
+        return (values.astype(np.float32) - 128) / 128
+    return values.astype(np.float32) / -float(np.iinfo(values.dtype).min)
