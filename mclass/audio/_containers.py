@@ -109,5 +109,5 @@ def find_pages(data: mmap.mmap) -> Pages:
         position += size
     stray = data.find(b"OggS", position + 1) >= 0
     problem = "pages are missing" if gap else "" if ended or stray else "the stream has no last page"
-    single = begins == 1 and len(serials) == 1 and not (stray or backwards)
+    single = begins == 1 and len(serials) == 1 and granule >= 0 and not (stray or backwards)
     return Pages(problem, single, last_page)

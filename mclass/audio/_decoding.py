@@ -182,21 +182,27 @@ class Ffmpeg:
         self.promised = (self.container.duration or 0) / av.time_base if exact else 0.0
         self.notes: list[str] = []
         self.decoded = self.damaged = 0  # frames, packets
+        # Formats that are nothing but frames: almost any bytes look like one somewhere.
+        self.bare = self.format.partition(",")[0] in ("mp3", "aac", "ac3", "eac3", "dts", "loas", "mpeg")
         if not self.sample_rate:  # a decoder may know it only after the first frame
             frame = next(self._frames(), None)
             self.container.seek(0)
             self.sample_rate = frame.sample_rate if frame else 0
 
-    def end(self, near: int) -> int:
-        """The number of samples of a flac, decoded from the frame of sample `near` on; 0 if that fails."""
-        last = 0
-        with contextlib.suppress(av.FFmpegError):
-            self.container.seek(int((near - 1) / self.sample_rate / self.stream.time_base), stream=self.stream)
-            for frame in self._frames():
-                if frame.pts is None:
-                    return 0
-                last = round(frame.pts * self.stream.time_base * self.sample_rate) + frame.samples
-        return last
+    def end(self, near: int) -> float:
+        """Where the sound ends, in seconds, found by decoding from about sample `near` on; 0 if that fails."""
+        begin, seconds = None, 0.0
+        if near > _BLOCK:
+            try:
+                self.container.seek(int(near / self.sample_rate / self.stream.time_base), stream=self.stream)
+            except av.FFmpegError:
+                return 0.0
+        for frame in self._frames():
+            if frame.pts is None:
+                return 0.0
+            begin = frame.pts * self.stream.time_base if begin is None else begin
+            seconds += frame.samples / frame.sample_rate
+        return float(begin or 0) + seconds
 
     def blocks(self, first: int = 0, count: int | None = None, mixer: Mixer | None = None) -> Iterator[np.ndarray]:
         """The samples from `first` on, decoded from the beginning of the file."""
@@ -218,6 +224,11 @@ class Ffmpeg:
                 break
         if waiting:
             yield np.concatenate(waiting)
+
+    @property
+    def convincing(self) -> bool:
+        """Whether what was decoded is sound, and not something else that was taken for it."""
+        return self.decoded > 0 and not (self.bare and self.damaged > self.decoded)
 
     def _frames(self) -> Iterator[av.AudioFrame]:
         """Frames that can be decoded; those that cannot are passed over, as the program ffmpeg does."""

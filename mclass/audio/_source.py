@@ -23,6 +23,7 @@ from mclass.audio._opening import check_file, looks_like, read_head
 from mclass.errors import AudioError
 
 _CLAIM = 1 << 48  # samples that no file has
+_OGG_BLOCK = 8192  # samples in the largest block of vorbis
 _KEPT = 1 << 14  # files that are remembered, some hundred bytes each
 
 
@@ -49,7 +50,7 @@ class Source:
     checked: bool = False
     prefix: bytes = b""
     preroll: int = 0
-    last_page: int | None = None
+    last_page: int = 0  # of an ogg: its first sample
 
     def open(self) -> Sndfile | Ffmpeg:
         if self.decoder == "libsndfile":
@@ -59,7 +60,7 @@ class Source:
     def blocks(self, first: int = 0, count: int | None = None, mixer: Mixer | None = None) -> Iterator[np.ndarray]:
         """Samples from `first` on, channels averaged: at most `count`, less where the file fails."""
         skip = first if not self.jumps else min(first, self.preroll)
-        if self.last_page is not None and self.jumps and first:
+        if self.encoding == "VORBIS" and self.jumps and first:
             skip = first - min(first, max(self.last_page - 1, 0))
         count = self.num_samples - first if count is None else count
         mixer = mixer or Mixer(self.encoding)
@@ -141,20 +142,27 @@ def _with_end(path: Path, size: int, time: int) -> Source:
     source = _inspect(path, size, time)
     if source.checked:
         return source
-    if source.format == "FLAC" and (end := _flac_end(source)):  # libsndfile would decode all to find its end
-        whole = end == source.num_samples
-    else:
-        whole = sum(map(len, source.blocks(source.num_samples - 1, 1))) == 1
+    end = _end(source) * source.sample_rate if source.format in ("FLAC", "OGG") else 0.0
+    if source.format == "FLAC" and end:  # libsndfile would decode all of it to find its end
+        whole = abs(end - source.num_samples) < 0.5
+    else:  # where an ogg ends inside its last block the decoders do not agree
+        whole = end < source.num_samples + _OGG_BLOCK
+        whole = whole and sum(map(len, source.blocks(source.num_samples - 1, 1))) == 1
     return replace(source, checked=True) if whole else _measured(path, size, time)
 
 
-def _flac_end(source: Source) -> int:
+def _end(source: Source) -> float:
+    """Where the sound of a flac or an ogg ends, in seconds; 0 if ffmpeg cannot say."""
+    if source.format == "FLAC":
+        with open(source.path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            if data.find(b"fLaC", 4) >= 0:  # joined files: both have a first sample
+                return math.inf
     try:
-        file = Ffmpeg(source.path, "flac")
+        file = Ffmpeg(source.path)
     except AudioError:
-        return 0
+        return 0.0
     try:
-        return file.end(source.num_samples)
+        return file.end(source.num_samples - 1 if source.format == "FLAC" else source.last_page)
     finally:
         file.close()
 
@@ -193,6 +201,7 @@ class _Facts:
             raise _not_audio(path, guess)
         self.mp3 = self.pages = self.samples = None
         self.promised, self.notes = 0.0, []  # seconds; warnings
+        self.stopped = False  # whether libsndfile gave up before the end
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if _mpeg.is_mp3(self.head):
                 self.mp3 = _mpeg.find_frames(data)
@@ -232,7 +241,7 @@ class _Facts:
             jumps=True,
             prefix=self.mp3.tag if self.mp3 else b"",
             preroll=self.mp3.preroll if self.mp3 else 0,
-            last_page=self.pages.last_page if self.pages and file.encoding == "VORBIS" else None,
+            last_page=self.pages.last_page if self.pages else 0,
         )
         return replace(found, problem=self.problem(found))
 
@@ -258,9 +267,10 @@ class _Facts:
                 exact = not _mpeg.is_mp3(self.head)
                 if exact and 0 < claim < 1 << 62:
                     self.promised = max(self.promised, claim / file.sample_rate)
+                    self.stopped = count < claim
                 jumps = count == claim and file.format not in ("MP3", "OGG")
                 return replace(source, num_samples=count, jumps=jumps)
-            if count and file.damaged <= file.decoded:
+            if count and file.convincing:
                 self.promised = max(self.promised, file.promised)
                 self.notes += file.notes
                 return replace(source, num_samples=count)
@@ -291,6 +301,8 @@ class _Facts:
             said.insert(0, f"is truncated or damaged: {there}")
         elif self.pages and self.pages.problem:
             said.insert(0, f"is truncated or damaged: {self.pages.problem}; {seconds:.2f} s can be read")
+        elif self.stopped:
+            said.insert(0, "is damaged: parts of it are left out or wrong")
         if self.samples and self.samples.stray and found.decoder == "libsndfile":
             said.append(f"{self.samples.stray} bytes behind its samples are nothing that its header tells of")
         return "; ".join(said)

@@ -250,9 +250,9 @@ def _resampled(source: Source, sample_rate: int, mixer: Mixer, at_once: bool = F
 
 
 def _checked(source: Source, mixer: Mixer, at_once: bool) -> Iterator[np.ndarray]:
-    """All samples of a file, none of them NaN, infinite or absurd; `at_once`: do not count all that are."""
+    """All samples of a file, none of them NaN, infinite or absurd; `at_once`: without a second try."""
     received = 0
-    pieces = source.blocks(mixer=mixer)
+    pieces = _to_the_end(source, mixer) if at_once else source.blocks(mixer=mixer)
     for piece in pieces:
         if not _peak(piece) <= _LOUDEST:
             if at_once:
@@ -264,6 +264,18 @@ def _checked(source: Source, mixer: Mixer, at_once: bool) -> Iterator[np.ndarray
         yield piece
     if received < source.num_samples:
         measure(source)  # and remember what it is
+
+
+def _to_the_end(source: Source, mixer: Mixer) -> Iterator[np.ndarray]:
+    """All samples of a file; where its decoder gives up, the other one goes on."""
+    received = 0
+    for piece in source.blocks(mixer=mixer):
+        received += len(piece)
+        yield piece
+    if received < source.num_samples:
+        found = measure(source)
+        if found.sample_rate == source.sample_rate and found.num_samples > received:
+            yield from found.blocks(received, mixer=mixer)
 
 
 def _check_samples(path: str | os.PathLike, samples: np.ndarray) -> None:
