@@ -1,11 +1,12 @@
 """Hundreds of small audio files, whole and mutated, and how libsndfile and ffmpeg read them without our help.
 
 ``python tests/audio_cases.py FOLDER`` makes and reads them; it prints a line of JSON before and after each file,
-so that whoever listens knows which file ended the process, or never ended.
+so that one knows which file ended the process; a file that never ends, ends it, too.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import itertools
 import json
 import struct
@@ -32,6 +33,7 @@ FORMATS = {  # suffix -> how soundfile writes it, rate, seconds: enough for seve
 # Seconds by which decoders differ on whole files: an mp3 without LAME's tag begins with the silence of encoder
 # and decoder, of which libsndfile cuts 529 samples off if it is told the number of frames; the last block of ogg.
 SLACK = {"mp3": 1152 / 22_050, "ogg": 512 / 16_000}
+STALLED = 100  # seconds for a file of one or two
 ID3V1 = b"TAG" + b"title".ljust(125, b"\0")
 ID3V2 = b"ID3\x03\0\0\0\0\x02\x00" + bytes(256)
 APE = b"APETAGEX" + struct.pack("<IIII", 2000, 32, 0, 0x80000000) + bytes(8)
@@ -225,7 +227,9 @@ def by_ffmpeg(path: Path) -> tuple[np.ndarray, int] | None:
     pieces, rate = [], 0
     try:
         with av.open(str(path), metadata_errors="ignore") as container:
-            for packet in container.demux(container.streams.audio[0]):
+            stream = container.streams.audio[0]
+            stream.codec_context.thread_count = 1
+            for packet in container.demux(stream):
                 try:
                     for frame in packet.decode():
                         resampled = av.AudioResampler("fltp", frame.layout, frame.sample_rate).resample(frame)
@@ -292,5 +296,6 @@ def compare(suffix: str, kind: str, path: Path) -> dict:
 
 if __name__ == "__main__":
     for suffix, kind, path in cases(Path(sys.argv[1])):
+        faulthandler.dump_traceback_later(STALLED, exit=True)  # whatever holds the interpreter
         print(json.dumps({"begins": f"{suffix}: {kind}"}), flush=True)
         print(json.dumps(compare(suffix, kind, path)), flush=True)

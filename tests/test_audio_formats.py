@@ -2,41 +2,22 @@
 
 import collections
 import json
-import queue
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import audio_cases
 import pytest
-
-STALLED = 60  # seconds without a word about files of one or two seconds
 
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
     """What came of each file. They are read in a process of their own, which a file may end or stop."""
     command = [sys.executable, Path(audio_cases.__file__), tmp_path_factory.mktemp("cases")]
-    lines, found, now = queue.Queue(), [], "the imports"
-
-    def listen(stream):
-        for line in stream:
-            lines.put(json.loads(line))
-        lines.put(None)
-
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        threading.Thread(target=listen, args=(process.stdout,), daemon=True).start()
-        try:
-            while (row := lines.get(timeout=STALLED)) is not None:
-                now = row.get("begins", now)
-                if "format" in row:
-                    found.append(row)
-        except queue.Empty:
-            process.kill()
-            pytest.fail(f"nothing happened for {STALLED} s at {now}")
-    assert process.returncode == 0, f"the process ended at {now}"
-    return found
+    result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.returncode == 0, f"the process ended at {found[-1:]}: {result.stderr[-1500:]}"
+    return [row for row in found if "format" in row]
 
 
 def name(row):

@@ -27,8 +27,9 @@ _DEMUXERS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,loas,matroska,webm,mov,mp4,m4a,mp3,mpc,mpc8,mpeg,"
     "mpegts,ogg,rm,tak,tta,voc,w64,wav,wv,xwma"
 )
-# Half a step of the coarser encodings: what the channels of such a file leave when they cancel.
-_STEPS = {"PCM_U8": 2.0**-8, "PCM_S8": 2.0**-8, "ULAW": 2.0**-7, "ALAW": 2.0**-7}
+# A step of the coarser encodings, of 16 bits and finer: what channels leave at most when they cancel.
+_STEPS = {"PCM_U8": 2.0**-7, "PCM_S8": 2.0**-7, "ULAW": 2.0**-7, "ALAW": 2.0**-7}
+_STEP = 2.0**-15
 _CANCELLED = 1e-3  # of the channels' level, -60 dB: lossy formats and dither leave that much
 
 
@@ -36,7 +37,7 @@ class Mixer:
     """Averages channels, and notices if they cancel: the mean of loud channels may be mere rounding noise."""
 
     def __init__(self, encoding: str = ""):
-        self.step = _STEPS.get(encoding, 2.0**-16)
+        self.step = _STEPS.get(encoding, _STEP)
         self.samples = 0
         self.power = self.mixed = 0.0  # sums of squares, in one channel and in the mean
 

@@ -146,8 +146,8 @@ def read(
     for name, value in (("start", start), ("num_samples", num_samples)):
         if value is not None and not isinstance(value, int | np.integer):
             raise AudioError(f"{name} is a whole number of samples, got {value!r} (seconds? multiply by the rate)")
-    whole = start == 0 and num_samples is None
-    source = find_source(path, to_the_end=num_samples is None)
+    asked = num_samples
+    source = find_source(path, to_the_end=asked is None)
     total = target_length(source.num_samples, source.sample_rate, sample_rate)
     if num_samples is not None and start + num_samples > total:
         source = find_source(path)  # a header may promise less than there is
@@ -163,26 +163,31 @@ def read(
         )
     check_length(path, num_samples, sample_rate)
     mixer = Mixer(source.encoding)
-    if whole:
-        pieces = [*_resampled(source, sample_rate, mixer)]
-        if find_source(path) != source:  # decoding it has shown that something is missing
-            return read(path, sample_rate)
-        waveform = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-    else:
-        first, last, offset = source_range(source.sample_rate, sample_rate, start, num_samples)
-        count = min(last, source.num_samples) - first
-        pieces = [*source.blocks(first, count, mixer)]
-        if sum(map(len, pieces)) < count:
-            if measure(source) != source:
-                return read(path, sample_rate, start, num_samples)
-            raise AudioError(f"{path}: is truncated or damaged. Copy or download it again.")
-        samples = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-        _check_samples(path, samples)
-        samples = resample_array(samples, source.sample_rate, sample_rate)[offset : offset + num_samples]
-        waveform = torch.from_numpy(np.ascontiguousarray(samples))
+    whole = num_samples == total
+    try:
+        if whole:
+            pieces = [
+                *resample_pieces(
+                    _checked(source, _complete(source, 0, None, mixer)), source.sample_rate, sample_rate
+                )
+            ]
+        else:
+            pieces = [_part(source, sample_rate, start, num_samples, mixer)]
+        waveform = torch.from_numpy(pieces[0] if len(pieces) == 1 else np.concatenate(pieces))
+    except _ShortError:
+        if measure(source) == source:
+            raise AudioError(
+                f"{path}: is damaged: it reads differently each time. Copy or download it again."
+            ) from None
+        return read(path, sample_rate, start, asked)
+    except MemoryError:
+        raise AudioError(
+            f"{path}: {num_samples / sample_rate / 3600:.1f} hours do not fit into the memory that is left. "
+            "Read a part of it."
+        ) from None
     _warn(source, 3)
     if mixer.cancels:
-        if num_samples == total:
+        if whole:
             raise _cancelled(path)
         warnings.warn(f"{path}: {_CANCEL} in the part that was read", UserWarning, stacklevel=2)
     return waveform
@@ -228,7 +233,8 @@ def blocks(path: str | os.PathLike, sample_rate: int) -> Iterator[torch.Tensor]:
     mixer = Mixer(source.encoding)
 
     def pieces() -> Iterator[torch.Tensor]:
-        yield from _resampled(source, sample_rate, mixer, at_once=True)
+        samples = _checked(source, _to_the_end(source, mixer), at_once=True)
+        yield from map(torch.from_numpy, resample_pieces(samples, source.sample_rate, sample_rate))
         if mixer.cancels:
             raise _cancelled(path)
         if not source.problem and (found := find_source(path)).problem:
@@ -244,26 +250,18 @@ _CANCEL = (
 )
 
 
-def _resampled(source: Source, sample_rate: int, mixer: Mixer, at_once: bool = False) -> Iterator[torch.Tensor]:
-    pieces = _checked(source, mixer, at_once)
-    return resample_pieces(source.path, pieces, source.sample_rate, sample_rate)
+class _ShortError(Exception):
+    """A file has less than it says."""
 
 
-def _checked(source: Source, mixer: Mixer, at_once: bool) -> Iterator[np.ndarray]:
-    """All samples of a file, none of them NaN, infinite or absurd; `at_once`: without a second try."""
-    received = 0
-    pieces = _to_the_end(source, mixer) if at_once else source.blocks(mixer=mixer)
-    for piece in pieces:
-        if not _peak(piece) <= _LOUDEST:
-            if at_once:
-                where = f"from {(received + np.argmax(_unusable(piece))) / source.sample_rate:.2f} s on"
-                raise _bad_samples(source.path, piece, f"samples {where}")
-            rest = np.concatenate([piece, *(one[_unusable(one)] for one in pieces)])
-            raise _bad_samples(source.path, rest, f"of {source.num_samples} samples")
-        received += len(piece)
+def _complete(source: Source, first: int, count: int | None, mixer: Mixer) -> Iterator[np.ndarray]:
+    """`count` samples from `first` on, or an error if there are less."""
+    missing = source.num_samples - first if count is None else count
+    for piece in source.blocks(first, count, mixer):
+        missing -= len(piece)
         yield piece
-    if received < source.num_samples:
-        measure(source)  # and remember what it is
+    if missing > 0:
+        raise _ShortError
 
 
 def _to_the_end(source: Source, mixer: Mixer) -> Iterator[np.ndarray]:
@@ -278,9 +276,32 @@ def _to_the_end(source: Source, mixer: Mixer) -> Iterator[np.ndarray]:
             yield from found.blocks(received, mixer=mixer)
 
 
-def _check_samples(path: str | os.PathLike, samples: np.ndarray) -> None:
-    if not _peak(samples) <= _LOUDEST:
-        raise _bad_samples(path, samples, f"of {samples.size} samples")
+def _part(source: Source, sample_rate: int, start: int, num_samples: int, mixer: Mixer) -> np.ndarray:
+    """A part at `sample_rate`, out of a little more at the file's own rate."""
+    first, last, offset = source_range(source.sample_rate, sample_rate, start, num_samples)
+    pieces = [*_complete(source, first, min(last, source.num_samples) - first, mixer)]
+    samples = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+    [samples] = _checked(source, iter([samples]))
+    part = resample_array(samples, source.sample_rate, sample_rate)[offset : offset + num_samples]
+    return np.ascontiguousarray(part)
+
+
+def _checked(source: Source, pieces: Iterator[np.ndarray], at_once: bool = False) -> Iterator[np.ndarray]:
+    """The pieces, none of them with samples that are NaN, infinite or absurd; `at_once`: without counting on."""
+    received = 0
+    for piece in pieces:
+        if not _peak(piece) <= _LOUDEST:
+            if at_once:
+                where = f"from {(received + np.argmax(_unusable(piece))) / source.sample_rate:.2f} s on"
+                raise _bad_samples(source.path, piece, f"samples {where}")
+            received += len(piece)
+            bad = [piece[_unusable(piece)]]
+            for one in pieces:
+                received += len(one)
+                bad.append(one[_unusable(one)])
+            raise _bad_samples(source.path, np.concatenate(bad), f"of {received} samples")
+        received += len(piece)
+        yield piece
 
 
 def _peak(samples: np.ndarray) -> float:

@@ -6,8 +6,7 @@ Taught in: 01_representations.
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import soxr
@@ -100,19 +99,19 @@ def resample_array(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndar
     ]
 
 
-def resample_pieces(
-    path: str | os.PathLike, pieces: Iterator[np.ndarray], from_rate: int, to_rate: int
-) -> Iterator[torch.Tensor]:
+def resample_pieces(pieces: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
     """`resample` for a waveform that comes in pieces; joined, they equal what it returns."""
-    stream = None if from_rate == to_rate else soxr.ResampleStream(from_rate, to_rate, 1, quality="HQ")
+    if from_rate == to_rate:
+        yield from pieces
+        return
+    stream = soxr.ResampleStream(from_rate, to_rate, 1, quality="HQ")
     received = delivered = 0
     for piece in pieces:
         received += piece.size
-        if stream:
-            piece = stream.resample_chunk(piece)
-            delivered += piece.size
-        if piece.size:
-            yield torch.from_numpy(piece)
-    if stream and received:  # the end as in `resample_array`
+        done = stream.resample_chunk(piece)
+        delivered += done.size
+        if done.size:
+            yield done
+    if received:  # the end as in `resample_array`
         rest = stream.resample_chunk(np.zeros(math.ceil(from_rate / to_rate), np.float32), last=True)
-        yield torch.from_numpy(rest[: target_length(received, from_rate, to_rate) - delivered])
+        yield rest[: target_length(received, from_rate, to_rate) - delivered]

@@ -354,7 +354,7 @@ def audio_below(root: Path) -> list[str]:
         for child in children:
             if child.name.startswith("."):
                 continue
-            if child.is_dir():
+            if os.path.isdir(child.path):  # of a link that leads back to itself `child.is_dir()` raises
                 waiting.append(Path(child.path))
             elif child.name.lower().endswith(audio.SUFFIXES):
                 found.append(Path(child.path).relative_to(root).as_posix())
