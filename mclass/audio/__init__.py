@@ -6,8 +6,8 @@ libsndfile where it reads them whole and right; the others, and m4a, aac, wma, w
 libraries (PyAV). Whatever a header says, what is there is read, and a warning says what is missing.
 
 Conventions: ``start`` and ``num_samples`` count samples at the rate that is *asked for*, never at the file's.
-An mp3 begins and ends where its encoder says (LAME's tag); without such a tag the silence of about 50 ms that
-encoder and decoder put in front stays.
+An mp3 begins and ends where its encoder says (LAME's tag). Without such a tag the encoder's silence of about 1100
+samples stays in front; of a whole stream libsndfile cuts off the decoder's own 529 samples, ffmpeg does not.
 
 Taught in: 01_representations, 04_supervised.
 """

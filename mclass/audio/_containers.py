@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+import zlib
 from typing import NamedTuple
 
 _UNKNOWN_SIZE = 0x7FFF0000  # programs that write to a pipe put a number about this large, or larger
@@ -91,7 +92,7 @@ def find_pages(data: mmap.mmap) -> Pages:
     of the page, which is not the end of the sound. A seek to an earlier sample is exact, and so is reading on.
     """
     position, expected, granule, highest, last_page = 0, None, 0, 0, 0
-    begins, serials, ended, gap, backwards = 0, set(), False, False, False
+    begins, serials, ended, gap, backwards, damaged = 0, set(), False, False, False, False
     while data[position : position + 4] == b"OggS" and position + 27 <= len(data):
         last_page = max(granule, 0)
         flags, granule, serial, number, segments = struct.unpack("<BqII4xB", data[position + 5 : position + 27])
@@ -106,8 +107,25 @@ def find_pages(data: mmap.mmap) -> Pages:
         if granule >= 0:  # -1: no packet ends on this page
             backwards |= granule < highest
             highest = granule
+        damaged |= _checksum(data[position : position + size]) != data[position + 22 : position + 26]
         position += size
     stray = data.find(b"OggS", position + 1) >= 0
-    problem = "pages are missing" if gap else "" if ended or stray else "the stream has no last page"
+    problem = (
+        "pages are missing or damaged"
+        if gap or damaged
+        else ""
+        if ended or stray
+        else "the stream has no last page"
+    )
     single = begins == 1 and len(serials) == 1 and granule >= 0 and not (stray or backwards)
     return Pages(problem, single, last_page)
+
+
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+def _checksum(page: bytes) -> bytes:
+    """The CRC-32 of an ogg page: zlib's, but for the order of bits, the start and the end."""
+    page = page[:22] + bytes(4) + page[26:]
+    crc = zlib.crc32(page.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return crc.to_bytes(4, "big").translate(_REVERSED)

@@ -140,7 +140,8 @@ class Sndfile:
         most = max(1, min(_BLOCK, 2 * _BLOCK // self.channels))
         count = self.num_samples if count is None else count
         with contextlib.suppress(soundfile.LibsndfileError, RuntimeError):
-            self.file.seek(first)  # also to 0: without, an mp3 decoder rounds differently in its first frames
+            if first or self.format == "MP3":  # whose decoder rounds differently at first if it did not seek
+                self.file.seek(first)
             while count > 0:
                 block = self.file.read(min(most, count), dtype="float32", always_2d=True)
                 if not len(block):

@@ -23,7 +23,9 @@ from mclass.audio._opening import check_file, looks_like, read_head
 from mclass.errors import AudioError
 
 _CLAIM = 1 << 48  # samples that no file has
+_MOST_DELAY = 2 * 4096  # samples that LAME's tag can cut off at both ends: twelve bits each
 _OGG_BLOCK = 8192  # samples in the largest block of vorbis
+_NO_JUMPS = ("GSM610",)  # libsndfile cannot seek in it
 _KEPT = 1 << 14  # files that are remembered, some hundred bytes each
 
 
@@ -235,10 +237,12 @@ class _Facts:
         file.close()
         if not 0 < file.num_samples < _CLAIM or (self.samples and "MPEG" in file.encoding):
             return None
+        if self.mp3 and not 0 <= self.mp3.count * self.mp3.samples - file.num_samples < _MOST_DELAY:
+            return None
         found = self._source("libsndfile", file, file.num_samples)
         found = replace(
             found,
-            jumps=True,
+            jumps=file.encoding not in _NO_JUMPS,
             prefix=self.mp3.tag if self.mp3 else b"",
             preroll=self.mp3.preroll if self.mp3 else 0,
             last_page=self.pages.last_page if self.pages else 0,
@@ -264,11 +268,10 @@ class _Facts:
                 file.close()
             if decoder == "libsndfile":
                 claim = file.num_samples
-                exact = not _mpeg.is_mp3(self.head)
-                if exact and 0 < claim < 1 << 62:
+                if "MPEG" not in file.encoding and 0 < claim < 1 << 62:
                     self.promised = max(self.promised, claim / file.sample_rate)
                     self.stopped = count < claim
-                jumps = count == claim and file.format not in ("MP3", "OGG")
+                jumps = count == claim and file.format not in ("MP3", "OGG") and file.encoding not in _NO_JUMPS
                 return replace(source, num_samples=count, jumps=jumps)
             if count and file.convincing:
                 self.promised = max(self.promised, file.promised)
