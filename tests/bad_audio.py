@@ -51,8 +51,11 @@ def without_xing(path: Path) -> Path:
     return bare
 
 
+CUT = tuple(f"cut {suffix}" for suffix in ("16.wav", "float.wav", "flac", "ogg", "opus", "mp3"))
+
+
 def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
-    """Kind -> (a file that must be refused, a word its message must hold)."""
+    """Kind -> (a file that data sets refuse, a word of the message); all but `CUT` cannot be read at all."""
     folder = Path(folder)
     audio, rate = sweep(2.0, 16_000), 16_000
     files = {"missing": (folder / "missing.wav", "no such file"), "folder": (folder / "folder.wav", "folder")}
@@ -68,8 +71,8 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
     add("web page", "page.mp3", b"<!DOCTYPE html><html><body>404</body></html>", "web page")
     add("random bytes", "random.mp3", np.random.default_rng(0).bytes(20_000), "not audio")
     add("no suffix known", "random.raw", np.random.default_rng(0).bytes(20_000), "not audio")
-    for suffix in ("16.wav", "float.wav", "flac", "ogg", "opus", "mp3"):
-        files[f"cut {suffix}"] = (cut(write(folder, suffix, audio, rate), 0.6), "truncated")
+    for kind in CUT:
+        files[kind] = (cut(write(folder, kind.removeprefix("cut "), audio, rate), 0.6), "truncated")
     files["cut in the header"] = (cut(folder / "sound.16.wav", 0.0005), "damaged")
     files["header alone"] = (folder / "header.wav", "truncated")
     (folder / "header.wav").write_bytes((folder / "sound.16.wav").read_bytes()[:44])

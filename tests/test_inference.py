@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tones import Tones, small
 
-from mclass import _decoding, audio, inference
+from mclass import audio, inference
+from mclass.audio import _decoding
 from mclass.errors import AudioError, ModelError
 from mclass.inference.chunks import cut
 

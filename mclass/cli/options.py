@@ -102,12 +102,17 @@ def load_splits(options: argparse.Namespace, sample_rate: int) -> tuple[MusicDat
 
 
 def _without_silence(dataset: Folder, parts: tuple[Subset, ...]) -> list[Subset]:
-    """Leave out files that hold nothing but zeros, and say how many: a label on silence teaches nothing."""
-    silent = set(dataset.check()["silent"])
+    """Leave out files of nothing but zeros, or that turn out damaged: a label on silence teaches nothing."""
+    found = dataset.check()
+    silent = set(found["silent"])
+    if silent:
+        names = ", ".join(str(path) for path in sorted(silent)[:3]) + (", …" if len(silent) > 3 else "")
+        print(f"{len(silent)} of {len(dataset)} files are silent and left out: {names}", file=sys.stderr)
+    for path, reason in found["problems"]:
+        print(f"left out: {path}: {reason}", file=sys.stderr)
+        silent.add(path)
     if not silent:
         return list(parts)
-    names = ", ".join(str(path) for path in sorted(silent)[:3]) + (", …" if len(silent) > 3 else "")
-    print(f"{len(silent)} of {len(dataset)} files are silent and left out: {names}", file=sys.stderr)
     kept = [[i for i in part.indices if dataset.paths[i] not in silent] for part in parts]
     if not all(kept):
         raise ValueError("without the silent files, a part of the split is empty. Add recordings.")

@@ -34,6 +34,7 @@ KINDS = {
     "mended": "files that are broken in the published copy, and not in this one",
     "extra": "audio files that are not used: not named, or without a tag that was asked for",
     "silent": "clips of nothing but zeros",
+    "cancelled": "clips whose channels cancel each other: mixed to mono, nothing is left",
     "short": "clips less than half as long as most",
     "duplicate": "clips whose decoded samples are equal",
     "near duplicate": "clips that contain the same recording (by audio fingerprint)",
@@ -182,11 +183,11 @@ def _look(dataset: MusicDataset, task: tuple[list[int], bool]) -> list[_Clip]:
     for index in group:
         try:
             samples = dataset.waveform(index).numpy()
-        except (AudioError, DatasetError) as error:
-            found.append(_Clip(error=str(error)))
+            digest = hashlib.blake2b(to_int16(samples), digest_size=16).hexdigest()
+            mark = fingerprint(samples, dataset.sample_rate) if near else None
+        except (AudioError, DatasetError, MemoryError) as error:
+            found.append(_Clip(error=str(error) or "is too long for the memory that is left"))
             continue
-        digest = hashlib.blake2b(to_int16(samples).tobytes(), digest_size=16).hexdigest()
-        mark = fingerprint(samples, dataset.sample_rate) if near else None
         found.append(_Clip(samples.size, "", not samples.any(), digest, mark))
     return found
 
@@ -220,6 +221,8 @@ def _check_files(dataset: MusicDataset, report: CheckReport) -> None:
 def _kind_of(reason: str) -> str:
     if "missing" in reason or "no such file" in reason:
         return "missing"
+    if "channels cancel" in reason:
+        return "cancelled"
     return "empty" if "empty (0 bytes)" in reason else "undecodable"
 
 

@@ -25,7 +25,6 @@ from mclass.datasets.headers import read_header, read_headers
 from mclass.errors import AudioError, DatasetError, unknown_name
 
 PARTS = ("train", "valid", "test")
-_SUFFIXES = (*audio.SUFFIXES, ".au")  # GTZAN was published as .au
 _FEW = 64  # headers that are read one by one before all are read in parallel
 
 
@@ -110,8 +109,8 @@ class AudioFiles(MusicDataset):
         if len(absent) == len(stems):
             raise DatasetError(
                 f"{self.root}: none of the {len(stems)} audio files of {self.name} is here, such as {absent[0]} "
-                f"({', '.join(_SUFFIXES[:5])}, …).{renamed} Give the folder of the audio: root=, or audio= where "
-                "the tables lie apart."
+                f"({', '.join(audio.SUFFIXES[:5])}, …).{renamed} Give the folder of the audio: root=, or audio= "
+                "where the tables lie apart."
             )
         first = ", ".join(absent[:3]) + (f", and {len(absent) - 3} more" if len(absent) > 3 else "")
         text = f"{self.root}: {len(absent)} of {len(stems)} audio files are missing: {first}.{renamed}"
@@ -297,7 +296,7 @@ def _listing(folder: Path) -> dict[str, str]:
     except OSError:
         return {}
     stems = ((os.path.splitext(name), name) for name in names)
-    return {stem: name for (stem, suffix), name in stems if suffix.lower() in _SUFFIXES}
+    return {stem: name for (stem, suffix), name in stems if suffix.lower() in audio.SUFFIXES}
 
 
 def find_root(root: str | os.PathLike, markers: Sequence[str], what: str, inside: Sequence[str] = ("",)) -> Path:

@@ -21,12 +21,19 @@ from mclass.datasets import _labelling
 from mclass.datasets.base import MusicDataset, Subset, split_by_group
 from mclass.errors import AudioError, DatasetError, unknown_name
 
-_FLOATS = ("FLOAT", "DOUBLE")  # the encodings that can hold NaN
+_FLOATS = (
+    "FLOAT",
+    "DOUBLE",
+    "PCM_F32LE",
+    "PCM_F64LE",
+    "PCM_F32BE",
+    "PCM_F64BE",
+)  # what can hold NaN
 _MANY = 500  # files from which a scan shows its progress
 
 
 class Folder(MusicDataset):
-    """Audio files below a folder (wav, flac, mp3, ogg, opus, aiff; m4a where ffmpeg is installed).
+    """Audio files below a folder (wav, flac, mp3, ogg, opus, aiff, au, m4a, wma, webm, …).
 
     Headers are read once, in sorted order of paths; audio is read when it is asked for, and only that part.
     Hidden files and files that are not audio by their suffix are passed over. Links are followed, each folder
@@ -300,7 +307,10 @@ class Folder(MusicDataset):
 
         def look(path: Path) -> str | bool:
             try:
-                return not audio.read(path, audio.info(path).sample_rate).any()
+                if problem := audio.problem(path):
+                    return problem
+                blocks = audio.blocks(path, audio.info(path).sample_rate)
+                return not sum(bool(block.any()) for block in blocks)  # to the end, where a file may be broken
             except AudioError as error:
                 return str(error).removeprefix(f"{path}: ")
 
@@ -344,7 +354,7 @@ def audio_below(root: Path) -> list[str]:
         for child in children:
             if child.name.startswith("."):
                 continue
-            if child.is_dir():
+            if os.path.isdir(child.path):  # of a link that leads back to itself `child.is_dir()` raises
                 waiting.append(Path(child.path))
             elif child.name.lower().endswith(audio.SUFFIXES):
                 found.append(Path(child.path).relative_to(root).as_posix())
@@ -357,6 +367,8 @@ def _scan(root: Path, paths: list[str], min_seconds: float) -> list[audio.AudioI
     def look(path: str) -> audio.AudioInfo | str:
         try:
             info = audio.info(root / path)
+            if problem := audio.problem(root / path) or audio.too_long(info):
+                return problem
             if info.seconds < min_seconds:
                 return f"lasts {info.seconds:.2f} s, less than {min_seconds:g} s"
             if info.encoding in _FLOATS:

@@ -24,9 +24,10 @@ def read_header(path: Path) -> Header | str:
     """Length and rate of a file, or the reason why it cannot be used."""
     try:
         info = audio.info(path)
+        problem = audio.problem(path) or audio.too_long(info)
     except AudioError as error:
         return str(error).removeprefix(f"{path}: ")
-    return info.num_samples, info.sample_rate
+    return problem or (info.num_samples, info.sample_rate)
 
 
 def read_headers(root: Path, paths: Sequence[Path]) -> list[Header | str]:

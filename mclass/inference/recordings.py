@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import soundfile
 import torch
 from tqdm import tqdm
 
@@ -164,6 +163,12 @@ def _map_chunks(
             bar.update(meter.seconds - bar.n)
     if meter.peak < _SILENCE:
         raise AudioError(f"{name}: is silent, no sample is above -96 dB of full scale; there is nothing to tag")
+    values = np.concatenate(found)
+    if not np.isfinite(values).all():
+        raise AudioError(
+            f"{name}: the model returns NaN or infinite values for it. Look at its samples (the loudest is "
+            f"{meter.peak:.3g}, where 1 is full scale) and at the weights of the model."
+        )
     if meter.samples < model.num_samples:
         warnings.warn(
             f"{name}: {meter.seconds:.2f} s are shorter than the {model.num_samples / model.sample_rate:.2f} s "
@@ -171,7 +176,7 @@ def _map_chunks(
             UserWarning,
             stacklevel=3,
         )
-    return np.concatenate(found), meter.seconds
+    return values, meter.seconds
 
 
 def _side_by_side(
@@ -233,8 +238,8 @@ def _bar(audio: str | os.PathLike | np.ndarray | torch.Tensor, progress: bool | 
     if isinstance(audio, (str, os.PathLike)):
         label = os.path.basename(audio)
         if not hidden:
-            with contextlib.suppress(soundfile.LibsndfileError, ValueError):  # it will be refused in a moment
-                seconds = soundfile.info(os.path.expanduser(audio)).duration
+            with contextlib.suppress(ValueError):  # it will be refused in a moment
+                seconds = audio_files.info(audio).seconds
     known = "{percentage:3.0f}% |{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]"
     return tqdm(
         total=seconds,
