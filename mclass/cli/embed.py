@@ -6,11 +6,12 @@ Taught in: 08_metric_learning.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mclass._files import identity, writing
+from mclass._text import visible
 from mclass.cli.options import Failures, add_model_options, check_writable, expand, hop_samples, load_model
 
 if TYPE_CHECKING:
@@ -41,17 +42,22 @@ def run(options: argparse.Namespace) -> int:
 
     files = expand(options.files)
     out = check_writable("--out", search.check_suffix(options.out))
+    with writing(out):
+        return _embed(files, out, options)
+
+
+def _embed(files: list[str], out: Path, options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from mclass import inference
+    from mclass import inference, search
 
     model = load_model(options.model, options.device)
     known = _known(out, model) if options.add else None
     if known:
-        there = set(map(os.path.realpath, known.files))
-        files = [file for file in files if os.path.realpath(file) not in there]
+        there = set(map(identity, known.files))
+        files = [file for file in files if identity(file) not in there]
         if not files:
-            print(f"{out} holds all of these files already", file=sys.stderr)
+            print(f"{visible(out)} holds all of these files already", file=sys.stderr)
             return 0
     hop = hop_samples(options.hop, model)
     failures = Failures(len(files), "embedded", options.strict)
@@ -72,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
             name = str(Path(options.model).resolve()) if Path(options.model).exists() else options.model
             search.Index(kept, embeddings, name, search.fingerprint(model)).save(out)
             options.after_interrupt = f"(repeat with --add to go on from these {len(kept)})"
-            print(f"{len(kept)} embeddings of {len(embeddings[0])} numbers -> {out}", file=sys.stderr)
+            print(f"{len(kept)} embeddings of {len(embeddings[0])} numbers -> {visible(out)}", file=sys.stderr)
         else:
             options.after_interrupt = "(nothing was written)"
     return failures.code

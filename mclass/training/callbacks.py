@@ -11,9 +11,10 @@ import lightning
 import numpy as np
 import pandas as pd
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 
 from mclass import models
-from mclass._files import replacing
+from mclass._files import replacing, sweep
 from mclass.errors import ModelError
 from mclass.models.files import read_checkpoint, write_atomically
 
@@ -85,8 +86,8 @@ class Keeper(lightning.Callback):
             )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for leftover in self.folder.glob(".*.tmp"):  # of a kill in the middle of writing
-                leftover.unlink(missing_ok=True)  # each process of a run looks
+            if rank_zero_only.rank == 0:  # of a kill in the middle of writing; nobody else writes now
+                sweep(self.folder)
             with open(self.folder / ".write_test.tmp", "wb"):
                 pass
             (self.folder / ".write_test.tmp").unlink(missing_ok=True)

@@ -20,10 +20,12 @@ import pandas as pd
 import torch
 from lightning.pytorch.accelerators import CUDAAccelerator
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader, Subset
 
 from mclass import models
+from mclass._files import writing
 from mclass.datasets import MusicDataset
 from mclass.datasets.shards import Shards
 from mclass.datasets.streaming import ShardStream
@@ -34,7 +36,7 @@ from mclass.training import distributed
 from mclass.training.callbacks import Bar, Keeper, TensorBoard
 from mclass.training.compiling import compiled
 from mclass.training.distributed import every, place
-from mclass.training.quiet import quiet
+from mclass.training.quiet import Signals, quiet
 from mclass.training.task import Task
 
 LOGGERS = ("csv", "tensorboard")
@@ -146,6 +148,8 @@ def fit(
     ModelError
         If model and data do not fit, all layers are frozen, the folder cannot be used, the loss is not
         finite, or another process of the run has died.
+    BusyError
+        If another run is being written to the folder just now.
 
     Warns
     -----
@@ -202,12 +206,15 @@ def fit(
     }
     with ExitStack() as stack:
         path = Path(folder) if folder is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if folder is not None and rank_zero_only.rank == 0:
+            path.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(writing(path, path / ".lock", advice="choose another folder"))
         keeper = Keeper(path, config, task.monitor, task.larger_is_better, seed=seed, patience=patience)
         keeper.open(resume)
         if keeper.rows and (len(keeper.rows) >= epochs or keeper.out_of_patience):
             return _finish(task, keeper, folder)
 
-        callbacks = [keeper]
+        callbacks = [keeper, Signals()]
         if logger == "tensorboard":
             callbacks.append(TensorBoard(keeper))
         if progress:
