@@ -42,6 +42,9 @@ def run(options: argparse.Namespace) -> int:
 
     files = expand(options.files)
     out = check_writable("--out", search.check_suffix(options.out))
+    odd = [file for file in files if file.encode(errors="replace").decode() != file]
+    if odd and out.suffix == ".parquet":
+        raise ValueError(f"{odd[0]}: the name is not UTF-8, and parquet holds no other; give --out a name in .npz")
     with writing(out):
         return _embed(files, out, options)
 
