@@ -12,6 +12,7 @@ import os
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 
 import lightning
@@ -288,6 +289,8 @@ class _Loaders(lightning.LightningDataModule):
         self.task, self.train, self.valid = task, train, valid
         self.batch_size, self.pad, self.seed, self.epoch = batch_size, pad, seed, epoch
         self.common = {"num_workers": num_workers, "persistent_workers": num_workers > 0}
+        if num_workers:
+            get_temp_dir()  # theirs, too: made by this process, it is removed with it, even if they are killed
 
     def train_dataloader(self) -> DataLoader:
         rank, processes = place()
