@@ -42,10 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
-    with warnings.catch_warnings(), stoppable():
+    with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
-            return options.command(options)
+            with stoppable():
+                return options.command(options)
         except KeyboardInterrupt as stop:
             with contextlib.suppress(OSError):  # a closed terminal
                 print(f"\nmclass: {reason(stop)}", getattr(options, "after_interrupt", ""), file=sys.stderr)

@@ -31,23 +31,30 @@ class Stopped(KeyboardInterrupt):
 def stoppable() -> Iterator[None]:
     """Raise `Stopped` at the first signal; leave the next one to the system, which ends the process.
 
-    What is ignored stays ignored (``nohup``, a shell's background), and what others handle stays theirs.
+    What is ignored stays ignored (``nohup``, a shell's background), and what others handle stays theirs. Errors
+    while it stops are part of that: `kill`, Slurm or a terminal may have ended worker processes, too.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     ours = [one for one in _SIGNALS if signal.getsignal(one) in (signal.SIG_DFL, signal.default_int_handler)]
     before = {one: signal.getsignal(one) for one in ours}
+    received: list[Stopped] = []
 
     def stop(number, frame):
         for one in ours:
             signal.signal(one, signal.SIG_DFL)
-        raise Stopped(number)
+        received.append(Stopped(number))
+        raise received[0]
 
     try:
         for one in ours:
             signal.signal(one, stop)
         yield
+    except (Exception, SystemExit):
+        if received:
+            raise received[0] from None
+        raise
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
