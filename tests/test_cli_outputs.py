@@ -224,6 +224,12 @@ def test_one_file_however_often_and_however_it_is_named(run, music, tmp_path, mo
     assert len(search.Index.load(index).files) == 3
     lines = run("search", music / "plain.wav", "--index", index, model=None)[1].splitlines()
     assert len(lines) == 3  # itself, and not among its neighbours
+    monkeypatch.chdir(tmp_path)  # from where plain.wav is another file, or none
+    assert "holds all of these files already" in run("embed", "music", "--out", index, "--add")[2]
+    assert len(run("search", music / "plain.wav", "--index", index, model=None)[1].splitlines()) == 3
+    shutil.copy(music / EVIL, tmp_path / "plain.wav")
+    assert run("embed", "plain.wav", "--out", index, "--add")[0] == 0
+    assert search.Index.load(index).files[-1] == str(tmp_path / "plain.wav")
 
 
 @linux

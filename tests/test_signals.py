@@ -168,9 +168,7 @@ sys.exit(cli.main({options!r}))
 ETUDE = "from mclass import datasets; datasets.load('etude', num_tracks=5000, workers=2)"
 
 
-@pytest.mark.parametrize(
-    ("command", "name"), [("prepare", "SIGTERM"), ("check", "SIGKILL"), ("etude", "SIGKILL")]
-)
+@pytest.mark.parametrize(("command", "name"), [("prepare", "SIGTERM"), ("check", "SIGKILL"), ("etude", "SIGKILL")])
 def test_workers_end_with_the_process_that_started_them(start, music, tmp_path, command, name):
     marks = tmp_path / "marks"
     marks.mkdir()

@@ -6,6 +6,7 @@ Taught in: 08_metric_learning.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,7 @@ def _embed(files: list[str], out: Path, options: argparse.Namespace) -> int:
     model = load_model(options.model, options.device)
     known = _known(out, model) if options.add else None
     if known:
-        there = set(map(identity, known.files))
+        there = set(map(identity, known.places()))
         files = [file for file in files if identity(file) not in there]
         if not files:
             print(f"{visible(out)} holds all of these files already", file=sys.stderr)
@@ -65,13 +66,15 @@ def _embed(files: list[str], out: Path, options: argparse.Namespace) -> int:
     hop = hop_samples(options.hop, model)
     failures = Failures(len(files), "embedded", options.strict)
     kept, embeddings = (list(known.files), list(known.embeddings)) if known else ([], [])
+    paths, names = list(known.paths) if known else [], set(kept)
     before, complete = len(kept), False
     try:
         bar = tqdm(files, unit="file", delay=2, disable=None, leave=False)
         for file, embedding in failures.each(
             bar, lambda file: inference.embed(file, model, hop=hop, progress=False)
         ):
-            kept.append(file)
+            paths.append(os.path.abspath(file))
+            kept.append(paths[-1] if file in names else file)  # another one of that name, from another folder
             embeddings.append(embedding)
         complete = True
     finally:
@@ -79,7 +82,7 @@ def _embed(files: list[str], out: Path, options: argparse.Namespace) -> int:
         # What an interrupt left is no reason to lose a complete index of that name.
         if len(kept) > before and (complete or known or not out.exists()):
             name = str(Path(options.model).resolve()) if Path(options.model).exists() else options.model
-            search.Index(kept, embeddings, name, search.fingerprint(model)).save(out)
+            search.Index(kept, embeddings, name, search.fingerprint(model), paths).save(out)
             options.after_interrupt = f"(repeat with --add to go on from these {len(kept)})"
             print(f"{len(kept)} embeddings of {len(embeddings[0])} numbers -> {visible(out)}", file=sys.stderr)
         else:

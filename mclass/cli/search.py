@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     files = expand(options.files)
     model = load_model(options.model or index.model, options.device)
     index.check(model)
-    hop = hop_samples(options.hop, model)
+    hop, places = hop_samples(options.hop, model), dict(zip(index.files, index.places(), strict=True))
     failures = Failures(len(files), "searched for", options.strict)
     try:
         for file, embedding in failures.each(files, lambda file: inference.embed(file, model, hop=hop)):
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
             near = [
                 (name, cosine)
                 for name, cosine in index.nearest(embedding, options.top + 1)
-                if identity(name) != itself
+                if identity(places[name]) != itself
             ][: options.top]
             if options.json:
                 line = {"query": file, "nearest": [{"file": name, "cosine": round(c, 5)} for name, c in near]}
