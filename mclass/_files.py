@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import platform
+import secrets
 import shutil
 import stat
 import sys
@@ -36,8 +37,8 @@ def replacing(path: Path) -> Iterator[Path]:
     file that ends in ``.tmp``.
     """
     if is_stream(path):
-        with tempfile.TemporaryDirectory() as folder:
-            yield (temporary := Path(folder, "written"))
+        with scratch("mclass-stream-") as folder:
+            yield (temporary := folder / "written")
             with temporary.open("rb") as source, _stream(path) as sink:
                 shutil.copyfileobj(source, sink)
         return
@@ -106,6 +107,13 @@ def writing(
         if isinstance(held, filelock.SoftFileLock):  # filelock's substitute, which a kill would leave locked
             held.release()
             raise NotImplementedError
+    except PermissionError:
+        if not lock.exists():
+            raise
+        raise BusyError(
+            f"{path} is locked by {_holder(lock)}, of another user; wait until it has finished, {advice}, or "
+            f"remove {lock} if there is no such process"
+        ) from None
     except (OSError, NotImplementedError) as error:
         if isinstance(error, BusyError) or getattr(error, "errno", errno.ENOSYS) not in _NO_LOCKS:
             raise
@@ -133,6 +141,28 @@ def writing(
         with contextlib.suppress(OSError):
             if sys.platform == "win32":
                 lock.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def scratch(prefix: str) -> Iterator[Path]:
+    """A temporary folder. Those of the same prefix whose processes were killed are removed first.
+
+    >>> with scratch("mclass-example-") as folder:
+    ...     (folder / "a").touch()
+    >>> folder.exists()
+    False
+    """
+    base = resolved(tempfile.gettempdir())
+    for leftover in base.glob(f"{glob.escape(prefix)}*"):
+        with contextlib.suppress(OSError), writing(leftover):  # busy, or another user's
+            shutil.rmtree(leftover)
+    folder = base / f"{prefix}{secrets.token_hex(8)}"
+    with writing(folder):  # before the folder is there, and could be swept
+        folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep(folder: Path, prefix: str = ".") -> None:

@@ -218,6 +218,52 @@ def test_what_needs_no_lock(tmp_path):
         pass
 
 
+def test_a_lock_of_another_user(tmp_path, monkeypatch):
+    import filelock
+
+    def acquire(*_, **__):
+        raise PermissionError(errno.EACCES, "denied")
+
+    (tmp_path / ".a.lock").write_text('{"process": 7, "machine": "other", "since": "2026-01-01 00:00:00"}')
+    monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
+    with (
+        pytest.raises(BusyError, match="process 7 of the machine other since 2026-01-01"),
+        writing(tmp_path / "a"),
+    ):
+        pass
+    with pytest.raises(PermissionError), writing(tmp_path / "b"):
+        pass
+
+
+SCRATCH = """
+import time
+from mclass._files import *
+with scratch("mclass-test-") as folder:
+    (folder / "inside").touch()
+    print(folder, flush=True)
+    time.sleep(60)
+"""
+
+
+@posix
+def test_temporary_folders_of_killed_processes_are_swept(tmp_path, monkeypatch):
+    monkeypatch.setattr(_files.tempfile, "tempdir", str(tmp_path))
+    options = {"stdout": subprocess.PIPE, "text": True, "env": os.environ | {"TMPDIR": str(tmp_path)}}
+    killed, alive = (subprocess.Popen([sys.executable, "-c", SCRATCH], **options) for _ in range(2))
+    folders = [_files.Path(process.stdout.readline().strip()) for process in (killed, alive)]
+    killed.kill()
+    killed.wait()
+    (tmp_path / "mclass-other-1").mkdir()
+    with _files.scratch("mclass-test-") as folder:
+        assert sorted(tmp_path.glob("mclass-*")) == sorted([folders[1], folder, tmp_path / "mclass-other-1"])
+        assert (folders[1] / "inside").exists()
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    alive.terminate()
+    alive.wait()
+    for process in (killed, alive):
+        process.stdout.close()
+
+
 # One file, however it is written
 
 

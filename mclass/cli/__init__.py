@@ -14,6 +14,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import NoReturn
 
 from mclass._text import visible
 from mclass.cli import data, embed, evaluate, grade, models, search, submit, tag, train
@@ -66,8 +67,15 @@ def _show_warning(message, category, *_, **__) -> None:
         print(f"mclass: warning: {visible(' '.join(str(message).split()))}", file=sys.stderr)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with an option, which may be the name of a file that a shell filled in."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(visible(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="mclass",
         description="Music classification with deep learning: tag music, train a tagger on your own, search.",
         epilog=EXAMPLES,

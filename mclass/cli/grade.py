@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mclass._files import writing
+from mclass._files import is_stream, writing
 from mclass._text import visible
 from mclass.cli.options import check_writable, positive
 
@@ -58,6 +58,8 @@ def command(options: argparse.Namespace) -> int:
     from mclass.grading.submissions import find, homework_of
 
     out = check_writable("--out", options.out)
+    if is_stream(out):
+        raise ValueError(f"--out {out} is no file; the table is written anew after each submission")
     if options.homework is None:
         name = homework_of(list(find(options.submissions, "").values()))
         path = Path("homework") / f"{name}.ipynb"

@@ -9,7 +9,6 @@ Taught in: 04_supervised.
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from multiprocessing.util import get_temp_dir
@@ -26,7 +25,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader, Subset
 
 from mclass import models
-from mclass._files import writing
+from mclass._files import scratch, writing
 from mclass.datasets import MusicDataset
 from mclass.datasets.shards import Shards
 from mclass.datasets.streaming import ShardStream
@@ -206,7 +205,7 @@ def fit(
         "data": data_fingerprint(train),
     }
     with ExitStack() as stack:
-        path = Path(folder) if folder is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        path = Path(folder) if folder is not None else stack.enter_context(scratch("mclass-run-"))
         if folder is not None and rank_zero_only.rank == 0:
             path.mkdir(parents=True, exist_ok=True)
             stack.enter_context(writing(path, path / ".lock", advice="choose another folder"))
