@@ -1,6 +1,7 @@
 """What commands write: one at a time, through links; names of every kind, none of which acts on a terminal."""
 
 import csv
+import errno
 import io
 import json
 import os
@@ -16,7 +17,7 @@ import pytest
 import soundfile
 import torch
 
-from mclass import cli, datasets, models, search
+from mclass import cli, datasets, inference, models, search
 from mclass._files import writing
 from mclass.errors import BusyError, DatasetError
 
@@ -72,7 +73,7 @@ class Elsewhere:
     def __enter__(self):
         self.thread = threading.Thread(target=self.hold)
         self.thread.start()
-        assert self.ready.wait(10)
+        assert self.ready.wait(60)
 
     def hold(self):
         with writing(*self.paths):
@@ -98,6 +99,29 @@ def test_one_index_has_one_writer(run, music, tmp_path):
     assert run("embed", music, "--out", out, "--add")[0] == 0
     assert len(search.Index.load(out).files) == 3
     assert sorted(os.listdir(tmp_path)) == ["index.npz", "music"]
+
+
+class Gone(io.TextIOBase):
+    """Standard error of a terminal that was closed."""
+
+    def write(self, text):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_a_closed_terminal_loses_nothing(model, music, tmp_path, monkeypatch):
+    real, done = inference.embed, []
+
+    def embed(file, *arguments, **options):
+        done.append(file)
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        return real(file, *arguments, **options)
+
+    monkeypatch.setattr(inference, "embed", embed)
+    monkeypatch.setattr(sys, "stderr", Gone())
+    (music / "0.wav").write_bytes(b"")  # is listed as bad
+    assert cli.main([*map(str, ("embed", music, "--out", tmp_path / "a.npz", "--model", model))]) == 130
+    assert search.Index.load(tmp_path / "a.npz").files == done[1:2]
 
 
 @pytest.mark.parametrize(

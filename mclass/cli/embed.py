@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mclass._files import identity, writing
-from mclass._text import visible
-from mclass.cli.options import Failures, add_model_options, check_writable, expand, hop_samples, load_model
+from mclass.cli.options import Failures, add_model_options, check_writable, expand, hop_samples, load_model, tell
 
 if TYPE_CHECKING:
     from mclass.models import WaveformModel
@@ -61,7 +59,7 @@ def _embed(files: list[str], out: Path, options: argparse.Namespace) -> int:
         there = set(map(identity, known.places()))
         files = [file for file in files if identity(file) not in there]
         if not files:
-            print(f"{visible(out)} holds all of these files already", file=sys.stderr)
+            tell(f"{out} holds all of these files already")
             return 0
     hop = hop_samples(options.hop, model)
     failures = Failures(len(files), "embedded", options.strict)
@@ -84,7 +82,7 @@ def _embed(files: list[str], out: Path, options: argparse.Namespace) -> int:
             name = str(Path(options.model).resolve()) if Path(options.model).exists() else options.model
             search.Index(kept, embeddings, name, search.fingerprint(model), paths).save(out)
             options.after_interrupt = f"(repeat with --add to go on from these {len(kept)})"
-            print(f"{len(kept)} embeddings of {len(embeddings[0])} numbers -> {visible(out)}", file=sys.stderr)
+            tell(f"{len(kept)} embeddings of {len(embeddings[0])} numbers -> {out}")
         else:
             options.after_interrupt = "(nothing was written)"
     return failures.code

@@ -6,6 +6,7 @@ Taught in: 04_supervised.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import errno
 import os
@@ -253,6 +254,12 @@ def check_writable(option: str, path: str | os.PathLike, folder: bool = False) -
     return path
 
 
+def tell(line: str) -> None:
+    """Print a line on standard error; where the terminal was closed, go on without."""
+    with contextlib.suppress(OSError):
+        print(visible(line), file=sys.stderr)
+
+
 class Failures:
     """Files that could not be used: listed at the end, also after an interrupt."""
 
@@ -274,10 +281,9 @@ class Failures:
     def report(self) -> None:
         """List them on standard error."""
         for reason in self.reasons:
-            print(f"mclass: error: {visible(reason)}", file=sys.stderr)
+            tell(f"mclass: error: {reason}")
         if self.reasons:
-            count = f"{len(self.reasons)} of {self.total} files"
-            print(f"mclass: {count} could not be {self.verb}", file=sys.stderr)
+            tell(f"mclass: {len(self.reasons)} of {self.total} files could not be {self.verb}")
 
     @property
     def code(self) -> int:
