@@ -11,12 +11,12 @@ import lightning
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch.utilities import rank_zero_only
 
 from mclass import models
 from mclass._files import replacing, sweep
 from mclass.errors import ModelError
 from mclass.models.files import read_checkpoint, write_atomically
+from mclass.training.distributed import is_first
 
 FORMAT = "mclass run"
 
@@ -86,7 +86,7 @@ class Keeper(lightning.Callback):
             )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            if rank_zero_only.rank == 0:  # of a kill in the middle of writing; nobody else writes now
+            if is_first():  # of a kill in the middle of writing; nobody else writes now
                 sweep(self.folder)
             with open(self.folder / ".write_test.tmp", "wb"):
                 pass

@@ -20,7 +20,6 @@ import pandas as pd
 import torch
 from lightning.pytorch.accelerators import CUDAAccelerator
 from lightning.pytorch.strategies import DDPStrategy
-from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader, Subset
 
@@ -206,7 +205,7 @@ def fit(
     }
     with ExitStack() as stack:
         path = Path(folder) if folder is not None else stack.enter_context(scratch("mclass-run-"))
-        if folder is not None and rank_zero_only.rank == 0:
+        if folder is not None and (devices * num_nodes == 1 or distributed.is_first()):
             path.mkdir(parents=True, exist_ok=True)
             stack.enter_context(writing(path, path / ".lock", advice="choose another folder"))
         keeper = Keeper(path, config, task.monitor, task.larger_is_better, seed=seed, patience=patience)
