@@ -19,10 +19,13 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from mclass._text import visible
 from mclass.errors import BusyError
+
+if TYPE_CHECKING:
+    import filelock
 
 _COUNT = itertools.count()  # threads of one process may write the same file
 _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL}
@@ -93,35 +96,10 @@ def writing(
     if held.is_locked:  # a function that this thread's command has called
         yield
         return
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a soft lock: said below
-            try:
-                held.acquire()
-            except filelock.Timeout:
-                busy = f"{path} is being written by {_holder(lock)}"
-                if not wait:
-                    raise BusyError(f"{busy}; wait until it has finished, or {advice}") from None
-                print(f"{visible(busy)}; waiting", file=sys.stderr)
-                held.acquire(timeout=-1)
-        if isinstance(held, filelock.SoftFileLock):  # filelock's substitute, which a kill would leave locked
-            held.release()
-            raise NotImplementedError
-    except PermissionError:
-        if not lock.exists():
-            raise
-        raise BusyError(
-            f"{path} is locked by {_holder(lock)}, of another user; wait until it has finished, {advice}, or "
-            f"remove {lock} if there is no such process"
-        ) from None
-    except (OSError, NotImplementedError) as error:
-        if isinstance(error, BusyError) or getattr(error, "errno", errno.ENOSYS) not in _NO_LOCKS:
-            raise
+    if not _acquire(held, path, lock, wait, advice):
         warnings.warn(
             f"{path}: this file system knows no locks; make sure that no other process writes there", stacklevel=3
         )
-        with contextlib.suppress(OSError):
-            lock.unlink(missing_ok=True)
         yield
         return
     try:
@@ -143,6 +121,40 @@ def writing(
                 lock.unlink(missing_ok=True)
 
 
+def _acquire(held: filelock.BaseFileLock, path: Path, lock: Path, wait: bool, advice: str) -> bool:
+    """Whether the lock is ours now; not where the file system knows no locks."""
+    from filelock import SoftFileLock, Timeout
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a soft lock
+            try:
+                held.acquire()
+            except Timeout:
+                busy = f"{path} is being written by {_holder(lock)}"
+                if not wait:
+                    raise BusyError(f"{busy}; wait until it has finished, or {advice}") from None
+                print(f"{visible(busy)}; waiting", file=sys.stderr)
+                held.acquire(timeout=-1)
+    except PermissionError:
+        if not lock.exists():
+            raise
+        raise BusyError(
+            f"{path} is locked by {_holder(lock)}, of another user; wait until it has finished, {advice}, or "
+            f"remove {lock} if there is no such process"
+        ) from None
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, BusyError) or getattr(error, "errno", errno.ENOSYS) not in _NO_LOCKS:
+            raise
+        with contextlib.suppress(OSError):
+            lock.unlink(missing_ok=True)
+        return False
+    if isinstance(held, SoftFileLock):  # filelock's substitute, which a kill would leave locked
+        held.release()
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def scratch(prefix: str) -> Iterator[Path]:
     """A temporary folder. Those of the same prefix whose processes were killed are removed first.
@@ -154,8 +166,10 @@ def scratch(prefix: str) -> Iterator[Path]:
     """
     base = resolved(tempfile.gettempdir())
     for leftover in base.glob(f"{glob.escape(prefix)}*"):
-        with contextlib.suppress(OSError), writing(leftover):  # busy, or another user's
-            shutil.rmtree(leftover)
+        with contextlib.suppress(OSError, UserWarning), warnings.catch_warnings():
+            warnings.simplefilter("error")  # without locks, it may be alive
+            with writing(leftover):  # else it is, or is another user's
+                shutil.rmtree(leftover)
     folder = base / f"{prefix}{secrets.token_hex(8)}"
     with writing(folder):  # before the folder is there, and could be swept
         folder.mkdir(mode=0o700)

@@ -211,6 +211,10 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch, number):
     with pytest.warns(UserWarning, match="knows no locks"), writing(tmp_path / "a"):
         write(tmp_path / "a", "x")
     assert os.listdir(tmp_path) == ["a"]
+    monkeypatch.setattr(_files.tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "mclass-test-1").mkdir()  # may be alive
+    with pytest.warns(UserWarning, match="knows no locks"), _files.scratch("mclass-test-"):
+        assert (tmp_path / "mclass-test-1").exists()
 
 
 def test_what_needs_no_lock(tmp_path):
