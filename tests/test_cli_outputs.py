@@ -17,7 +17,7 @@ import pytest
 import soundfile
 import torch
 
-from mclass import cli, datasets, inference, models, search
+from mclass import cli, datasets, inference, models, search, training
 from mclass._files import writing
 from mclass.errors import BusyError, DatasetError
 
@@ -147,6 +147,7 @@ def test_one_file_has_one_writer(run, music, tmp_path, option, arguments, model)
     assert not (tmp_path / "result.csv").exists()
 
 
+@pytest.mark.filterwarnings("ignore::mclass.metrics.UndefinedTagsWarning")
 def test_one_folder_has_one_writer(tmp_path):
     etude = datasets.load("etude", num_tracks=12, clips_per_track=2, clip_seconds=4)
     for make in (datasets.prepare, datasets.shard):
@@ -161,7 +162,15 @@ def test_one_folder_has_one_writer(tmp_path):
         pytest.raises(BusyError, match="choose another --root"),
     ):
         datasets.download("fma", tmp_path / "data", accept_licence=True)
-    assert os.listdir(tmp_path) == ["data"]
+    (tmp_path / "run").mkdir()
+    task = training.Tagging(models.create("cnn_1d", num_tags=len(etude.tags)))
+    with (
+        Elsewhere(tmp_path / "run", tmp_path / "run" / ".lock"),
+        pytest.raises(BusyError, match="choose another folder"),
+    ):
+        training.fit(task, *etude.splits()[:2], epochs=1, folder=tmp_path / "run", progress=False)
+    assert [*(tmp_path / "data").iterdir(), *(tmp_path / "run").iterdir()] == []
+    assert sorted(os.listdir(tmp_path)) == ["data", "run"]
 
 
 def test_models_saved_at_once_are_whole(tmp_path):

@@ -205,10 +205,10 @@ def fit(
     }
     with ExitStack() as stack:
         path = Path(folder) if folder is not None else stack.enter_context(scratch("mclass-run-"))
-        if folder is not None and (devices * num_nodes == 1 or distributed.is_first()):
-            path.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(writing(path, path / ".lock", advice="choose another folder"))
         keeper = Keeper(path, config, task.monitor, task.larger_is_better, seed=seed, patience=patience)
+        keeper.create()
+        if folder is not None and (devices * num_nodes == 1 or distributed.is_first()):
+            stack.enter_context(writing(path, path / ".lock", advice="choose another folder"))
         keeper.open(resume)
         if keeper.rows and (len(keeper.rows) >= epochs or keeper.out_of_patience):
             return _finish(task, keeper, folder)
