@@ -6,6 +6,7 @@ import hashlib
 import re
 from pathlib import Path
 
+from mclass._files import writing
 from mclass.errors import DownloadError
 
 _BLOCK = 1 << 16  # what is lost when the connection breaks
@@ -32,12 +33,11 @@ def download(url: str, path: Path, sha256: str | None = None, progress: bool = T
     DownloadError
         If there is no connection, the server refuses, the disk is full, or the checksum is wrong.
     """
-    import filelock
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(path.with_name(f".{path.name}.lock")):  # of two processes, one fetches
+    with writing(path, wait=True):  # of two processes, one fetches
         return _download(url, path, sha256, progress)
 
 

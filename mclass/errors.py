@@ -30,6 +30,10 @@ class DownloadError(OSError):
     """A file cannot be fetched, or is not the one that was expected."""
 
 
+class BusyError(OSError):
+    """Another process is writing to the same place."""
+
+
 def unknown_name(kind: str, given: object, allowed: Iterable[str]) -> str:
     """Say that a name is unknown, list what exists and guess what was meant.
 

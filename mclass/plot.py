@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from mclass import tags as notions
+from mclass._text import visible
 
 # matplotlib is imported inside the functions: it takes half a second, and a run on a server may never draw.
 
@@ -56,6 +57,7 @@ def confusion_matrix(matrix: np.ndarray, labels: Sequence[str]) -> Any:
             column, row, f"{matrix[row, column]:g}",
             ha="center", va="center", color="white" if share[row, column] > 0.5 else "black",
         )  # fmt: skip
+    labels = [_plain(label) for label in labels]
     axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(
         range(len(labels)), [f"{label} ({n:g})" for label, n in zip(labels, matrix.sum(1), strict=True)]
@@ -129,7 +131,8 @@ def tag_bars(table: Any, metric: str = "roc_auc") -> Any:
     shown = table.dropna(subset=[metric]).sort_values(metric)
     kinds = [_notion(tag) for tag in shown["tag"]]
     figure, axes = _figure(6.5, 1.2 + 0.2 * len(shown))
-    axes.barh(shown["tag"], shown[metric], color=[NOTION_COLOURS.get(kind, _OTHER) for kind in kinds], height=0.75)
+    names = [_plain(tag) for tag in shown["tag"]]
+    axes.barh(names, shown[metric], color=[NOTION_COLOURS.get(kind, _OTHER) for kind in kinds], height=0.75)
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.7, len(shown) - 0.3)
     mean = shown[metric].mean()
@@ -210,6 +213,7 @@ def cooccurrence(labels: np.ndarray, tags: Sequence[str]) -> Any:
     axes.set_facecolor("0.8")
     image = axes.imshow(share, cmap=_MAP, vmin=0, vmax=1)
     fontsize = 8 if len(tags) > 20 else 10
+    tags = [_plain(tag) for tag in tags]
     axes.set_xticks(range(len(tags)), tags, rotation=90, fontsize=fontsize)
     axes.set_yticks(range(len(tags)), tags, fontsize=fontsize)
     axes.set_xlabel("… also have this tag")
@@ -253,7 +257,7 @@ def taggram(scores: np.ndarray, tags: Sequence[str], seconds_per_chunk: float, t
         interpolation="nearest",
         extent=(0, seconds, len(best) - 0.5, -0.5),
     )
-    axes.set_yticks(range(len(best)), [tags[i] for i in best])
+    axes.set_yticks(range(len(best)), [_plain(tags[i]) for i in best])
     axes.set_xlabel("time (s)")
     figure.colorbar(image, label="probability")
     return figure
@@ -274,6 +278,11 @@ def _patch(colour: str, label: str) -> Any:
     from matplotlib.patches import Patch
 
     return Patch(color=colour, label=label)
+
+
+def _plain(text: str) -> str:
+    """Text as it is: matplotlib takes what is between dollar signs for mathematics and refuses half surrogates."""
+    return visible(text).replace("$", r"\$")
 
 
 def _notion(tag: str) -> str:

@@ -23,6 +23,7 @@ import numpy as np
 
 from mclass import audio, listen
 from mclass._files import replacing
+from mclass._text import visible
 
 if TYPE_CHECKING:
     from mclass.inference import TagResult
@@ -164,8 +165,8 @@ _SCORES = {
 
 
 def _text(words: str) -> str:
-    """Any string as HTML; names of files need not be valid Unicode."""
-    return html.escape(words.encode("utf-8", "replace").decode("utf-8"))
+    """Any string as HTML; names of files may hold what turns the text around, and need not be valid Unicode."""
+    return html.escape(visible(words))
 
 
 def _names(results: Sequence[TagResult]) -> list[str]:

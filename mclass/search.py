@@ -35,6 +35,8 @@ class Index:
         Its name, or the path it was loaded from.
     fingerprint : str
         Of the model's weights (see `fingerprint`).
+    paths : list of str
+        Where the files were, absolute, as `files` may be relative to a folder that nobody remembers.
 
     Examples
     --------
@@ -47,16 +49,23 @@ class Index:
     embeddings: np.ndarray = field(repr=False)
     model: str
     fingerprint: str
+    paths: list[str] = field(default_factory=list, repr=False)
 
     def __post_init__(self):
+        self.paths = list(self.paths) or list(map(os.path.abspath, self.files))
         self.embeddings = np.asarray(self.embeddings, np.float32)
-        if self.embeddings.ndim != 2 or len(self.embeddings) != len(self.files) or not self.files:
+        numbers = {len(self.embeddings), len(self.files), len(self.paths)}
+        if self.embeddings.ndim != 2 or len(numbers) > 1 or not self.files:
             raise ValueError(
                 f"an index has one embedding for each file, and at least one: got {len(self.files)} files and "
                 f"embeddings of the shape {self.embeddings.shape}"
             )
         if not np.isfinite(self.embeddings).all():
             raise ValueError("embeddings must be finite; they hold NaN or infinity")
+
+    def places(self) -> list[str]:
+        """Where each file is: where it was embedded, or by its name from here if it is no longer there."""
+        return [path if os.path.exists(path) else name for name, path in zip(self.files, self.paths, strict=True)]
 
     def check(self, model: WaveformModel) -> None:
         """Refuse a model that did not make this index.
@@ -112,6 +121,7 @@ class Index:
                         file,
                         format=_FORMAT,
                         files=np.array(self.files, dtype=str),
+                        paths=np.array(self.paths, dtype=str),
                         embeddings=self.embeddings,
                         model=self.model,
                         fingerprint=self.fingerprint,
@@ -121,7 +131,7 @@ class Index:
     def _table(self):
         import pandas as pd
 
-        columns = {"file": self.files, "embedding": list(self.embeddings)}
+        columns = {"file": self.files, "path": self.paths, "embedding": list(self.embeddings)}
         return pd.DataFrame(columns).assign(model=self.model, fingerprint=self.fingerprint)
 
     @classmethod
@@ -144,13 +154,15 @@ class Index:
 
                 table = pd.read_parquet(path)
                 files, embeddings = table["file"].tolist(), np.stack(table["embedding"])
-                return cls(files, embeddings, table["model"].iloc[0], table["fingerprint"].iloc[0])
+                paths = table["path"].tolist() if "path" in table else []  # not in older ones
+                return cls(files, embeddings, table["model"].iloc[0], table["fingerprint"].iloc[0], paths)
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
                 return cls(
                     content["files"].tolist(),
                     content["embeddings"],
                     str(content["model"]),
                     str(content["fingerprint"]),
+                    content["paths"].tolist() if "paths" in content else [],
                 )
         except (
             KeyError,

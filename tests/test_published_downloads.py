@@ -54,7 +54,6 @@ def test_download_checks_unpacks_and_is_done_once(server, tmp_path, monkeypatch,
     assert (root / "fma_small" / "000" / "000002.mp3").read_bytes() == b"x" * 50
     assert "metadata: CC BY 4.0" in capsys.readouterr().out
     assert sorted(path.name for path in root.iterdir()) == [
-        ".fma_small.zip.lock",
         ".fma_small.zip.unpacked",
         "fma_small",
     ]

@@ -14,8 +14,11 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import NoReturn
 
+from mclass._text import visible
 from mclass.cli import data, embed, evaluate, grade, models, search, submit, tag, train
+from mclass.cli.stopping import exit_code, reason, stoppable
 
 EXAMPLES = rf"""
 examples:
@@ -25,7 +28,7 @@ examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, 1 (files failed), 2 (an error) or 130 (interrupted).
+    """Run a command; returns the exit code: 0, 1 (files failed), 2 (an error), 130 (interrupted), 143 (SIGTERM).
 
     Examples
     --------
@@ -43,27 +46,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
-            return options.command(options)
-        except KeyboardInterrupt:
-            print("\nmclass: interrupted", getattr(options, "after_interrupt", ""), file=sys.stderr)
-            return 130
+            with stoppable():
+                return options.command(options)
+        except KeyboardInterrupt as stop:
+            with contextlib.suppress(OSError):  # a closed terminal
+                print(f"\nmclass: {reason(stop)}", getattr(options, "after_interrupt", ""), file=sys.stderr)
+            return exit_code(stop)
         except BrokenPipeError:  # the reader has seen enough: mclass tag … | head
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
             return 0
         except (ValueError, OSError) as error:  # the package's own errors are all one of these
             if options.debug:
                 raise
-            print(f"mclass: error: {' '.join(str(error).split())}", file=sys.stderr)
+            print(f"mclass: error: {visible(' '.join(str(error).split()))}", file=sys.stderr)
             return 2
 
 
 def _show_warning(message, category, *_, **__) -> None:
     if issubclass(category, UserWarning):
-        print(f"mclass: warning: {' '.join(str(message).split())}", file=sys.stderr)
+        print(f"mclass: warning: {visible(' '.join(str(message).split()))}", file=sys.stderr)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with an option, which may be the name of a file that a shell filled in."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(visible(message))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="mclass",
         description="Music classification with deep learning: tag music, train a tagger on your own, search.",
         epilog=EXAMPLES,

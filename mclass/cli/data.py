@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import argparse
 import warnings
+from pathlib import Path
 from typing import Any
 
-from mclass.cli.options import add_dataset_options, load_dataset, positive
+from mclass._files import writing
+from mclass._text import visible
+from mclass.cli.options import add_dataset_options, check_writable, load_dataset, positive
 
 EXAMPLES = r"""
 examples:
@@ -41,7 +44,7 @@ def add(commands: Any) -> None:
     download.add_argument("--root", required=True, help="folder to put it into")
     download.add_argument("--part", action="append", help="only this part of it; may be given several times")
     download.add_argument("--accept-licence", action="store_true", help="you have read the licence and accept it")
-    download.set_defaults(command=run_download)
+    download.set_defaults(command=run_download, after_interrupt="(run the same again to go on)")
 
     check = data.add_parser("check", help="decode everything; find faults, copies and leaks (exit code 1 if any)")
     _add_dataset(check)
@@ -54,7 +57,7 @@ def add(commands: Any) -> None:
     _add_dataset(prepare)
     prepare.add_argument("--out", required=True, help="folder to make")
     prepare.add_argument("--encoding", default="int16", help="int16, float16, float32 or flac (int16)")
-    prepare.set_defaults(command=run_prepare)
+    prepare.set_defaults(command=run_prepare, after_interrupt="(run the same again to go on)")
 
     shard = data.add_parser("shard", help="write a data set as tar shards to stream from")
     _add_dataset(shard)
@@ -63,7 +66,7 @@ def add(commands: Any) -> None:
     shard.add_argument("--megabytes", type=positive(float), default=256, help="size of a shard (256)")
     shard.add_argument("--clips-per-shard", type=positive(int), help="instead of --megabytes")
     shard.add_argument("--by", help="which split to write: published, artist, track or clip")
-    shard.set_defaults(command=run_shard)
+    shard.set_defaults(command=run_shard, after_interrupt="(run the same again to go on)")
 
 
 def _add_dataset(parser: argparse.ArgumentParser) -> None:
@@ -95,12 +98,18 @@ def run_download(options: argparse.Namespace) -> int:
     from mclass import datasets
 
     root = datasets.download(options.dataset, options.root, options.part, options.accept_licence)
-    print(f"{options.dataset} is in {root}")
+    print(f"{options.dataset} is in {visible(root)}")
     return 0
 
 
 def run_check(options: argparse.Namespace) -> int:
     """Look a data set over; say what is wrong with it."""
+    out = check_writable("--csv", options.csv) if options.csv else None
+    with writing(out, advice="choose another --csv"):
+        return _check(out, options)
+
+
+def _check(out: Path | None, options: argparse.Namespace) -> int:
     from mclass import datasets
 
     options.skip_bad = True
@@ -109,8 +118,8 @@ def run_check(options: argparse.Namespace) -> int:
         dataset = load_dataset(options, options.sample_rate)
     near = not options.no_fingerprints
     report = datasets.check(dataset, by=options.by, near=near, workers=options.workers)
-    if options.csv:
-        report.to_csv(options.csv)
+    if out:
+        report.to_csv(out)
     print(report)
     return 0 if report.ok else 1
 
@@ -122,7 +131,7 @@ def run_prepare(options: argparse.Namespace) -> int:
     dataset = load_dataset(options, options.sample_rate)
     on_error = "skip" if options.skip_bad else "raise"
     ready = datasets.prepare(dataset, options.out, options.encoding, workers=options.workers, on_error=on_error)
-    print(f"{ready}\nfingerprint {ready.fingerprint}, in {ready.root}")
+    print(f"{visible(ready)}\nfingerprint {ready.fingerprint}, in {visible(ready.root)}")
     return 0
 
 
@@ -142,5 +151,5 @@ def run_shard(options: argparse.Namespace) -> int:
         workers=options.workers,
         on_error="skip" if options.skip_bad else "raise",
     )
-    print(f"{shards}\nfingerprint {shards.fingerprint}, in {shards.root}")
+    print(f"{visible(shards)}\nfingerprint {shards.fingerprint}, in {visible(shards.root)}")
     return 0

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mclass.cli.options import Failures, add_model_options, check_writable, expand, hop_samples, load_model
+from mclass._files import identity, writing
+from mclass.cli.options import Failures, add_model_options, check_writable, expand, hop_samples, load_model, tell
 
 if TYPE_CHECKING:
     from mclass.models import WaveformModel
@@ -41,28 +41,38 @@ def run(options: argparse.Namespace) -> int:
 
     files = expand(options.files)
     out = check_writable("--out", search.check_suffix(options.out))
+    odd = [file for file in files if file.encode(errors="replace").decode() != file]
+    if odd and out.suffix == ".parquet":
+        raise ValueError(f"{odd[0]}: the name is not UTF-8, and parquet holds no other; give --out a name in .npz")
+    with writing(out):
+        return _embed(files, out, options)
+
+
+def _embed(files: list[str], out: Path, options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from mclass import inference
+    from mclass import inference, search
 
     model = load_model(options.model, options.device)
     known = _known(out, model) if options.add else None
     if known:
-        there = set(map(os.path.realpath, known.files))
-        files = [file for file in files if os.path.realpath(file) not in there]
+        there = set(map(identity, known.places()))
+        files = [file for file in files if identity(file) not in there]
         if not files:
-            print(f"{out} holds all of these files already", file=sys.stderr)
+            tell(f"{out} holds all of these files already")
             return 0
     hop = hop_samples(options.hop, model)
     failures = Failures(len(files), "embedded", options.strict)
     kept, embeddings = (list(known.files), list(known.embeddings)) if known else ([], [])
+    paths, names = list(known.paths) if known else [], set(kept)
     before, complete = len(kept), False
     try:
         bar = tqdm(files, unit="file", delay=2, disable=None, leave=False)
         for file, embedding in failures.each(
             bar, lambda file: inference.embed(file, model, hop=hop, progress=False)
         ):
-            kept.append(file)
+            paths.append(os.path.abspath(file))
+            kept.append(paths[-1] if file in names else file)  # another one of that name, from another folder
             embeddings.append(embedding)
         complete = True
     finally:
@@ -70,9 +80,9 @@ def run(options: argparse.Namespace) -> int:
         # What an interrupt left is no reason to lose a complete index of that name.
         if len(kept) > before and (complete or known or not out.exists()):
             name = str(Path(options.model).resolve()) if Path(options.model).exists() else options.model
-            search.Index(kept, embeddings, name, search.fingerprint(model)).save(out)
+            search.Index(kept, embeddings, name, search.fingerprint(model), paths).save(out)
             options.after_interrupt = f"(repeat with --add to go on from these {len(kept)})"
-            print(f"{len(kept)} embeddings of {len(embeddings[0])} numbers -> {out}", file=sys.stderr)
+            tell(f"{len(kept)} embeddings of {len(embeddings[0])} numbers -> {out}")
         else:
             options.after_interrupt = "(nothing was written)"
     return failures.code

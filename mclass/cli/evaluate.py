@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mclass._files import replacing
+from mclass._files import replacing, writing
+from mclass._text import visible
 from mclass.cli.options import (
     add_dataset_options,
     add_model_options,
@@ -72,9 +73,14 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Predict, match the tags by name, print the scores."""
+    out = check_writable("--out", options.out) if options.out else None
+    with writing(out):
+        return _score(out, options)
+
+
+def _score(out: Path | None, options: argparse.Namespace) -> int:
     from mclass import inference, metrics
 
-    out = check_writable("--out", options.out) if options.out else None
     if options.part == "all" and options.split_by:
         raise ValueError("--split-by says how to split, and --part all takes all clips; leave one out")
     model = load_model(options.model, options.device)
@@ -99,12 +105,12 @@ def run(options: argparse.Namespace) -> int:
     artists = data.artist_ids
     behind = [len(set(artists[column == 1])) for column in labels[:, scored].T]
     table.insert(2, "artists", behind)
-    print(table.to_string(index=False, float_format="{:.3f}".format))
+    shown = table.assign(tag=table["tag"].map(visible))
+    print(shown.to_string(index=False, float_format="{:.3f}".format))
     known = len(set(artists)) < len(data) or set(map(str, artists)) != set(map(str, data.track_ids))
     by = f"by {len(set(artists))} artists" if known else "of unknown artists"
-    print(
-        f"\n{options.model} on {len(data)} clips {by}, with 95 % intervals over {'these' if known else 'tracks'}"
-    )
+    over = "these" if known else "tracks"
+    print(f"\n{visible(options.model)} on {len(data)} clips {by}, with 95 % intervals over {over}")
     for name, metric in (("ROC-AUC", metrics.roc_auc), ("PR-AUC", metrics.pr_auc)):
         print(f"macro {name:8}{_with_interval(metric, labels[:, scored], scores[:, scored], artists)}")
     if not data.multilabel and len(names) == len(data.tags) == len(model.tags):
@@ -122,7 +128,7 @@ def run(options: argparse.Namespace) -> int:
             print(f"tags of the {owner} only: {_listed(left)}")
     if out:
         with replacing(out) as temporary:
-            table.to_csv(temporary, index=False, float_format="%.5f")
+            table.to_csv(temporary, index=False, float_format="%.5f", errors="backslashreplace")
     return 0
 
 
@@ -224,4 +230,4 @@ def _with_interval(
 
 
 def _listed(names: Sequence[str], most: int = 12) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(map(visible, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")

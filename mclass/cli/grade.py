@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from mclass._files import is_stream, writing
+from mclass._text import visible
 from mclass.cli.options import check_writable, positive
 
 EXAMPLES = """
@@ -46,7 +48,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--seconds", type=positive(float), default=900.0, help="for a submission (900)")
     parser.add_argument("--cell-seconds", type=positive(float), default=300.0, help="for a cell or a call (300)")
     parser.add_argument("--memory", type=positive(float), default=6.0, help="for a submission, in GB (6)")
-    parser.set_defaults(command=command)
+    parser.set_defaults(command=command, after_interrupt="(repeat with --resume to go on)")
 
 
 def command(options: argparse.Namespace) -> int:
@@ -56,6 +58,8 @@ def command(options: argparse.Namespace) -> int:
     from mclass.grading.submissions import find, homework_of
 
     out = check_writable("--out", options.out)
+    if is_stream(out):
+        raise ValueError(f"--out {out} is no file; the table is written anew after each submission")
     if options.homework is None:
         name = homework_of(list(find(options.submissions, "").values()))
         path = Path("homework") / f"{name}.ipynb"
@@ -66,20 +70,21 @@ def command(options: argparse.Namespace) -> int:
     homework = Homework.read(options.homework)
 
     def tell(one) -> None:
-        remarks = f"  ({'; '.join(one.remarks)})" if one.remarks else ""
+        remarks = visible(f"  ({'; '.join(one.remarks)})") if one.remarks else ""
         total = f"{one.total(homework):g} of {sum(homework.questions.values()):g}"
-        print(f"{one.student}: {total}{remarks}", flush=True)
+        print(f"{visible(one.student)}: {total}{remarks}", flush=True)
 
-    grades = grade(
-        homework,
-        options.submissions,
-        out,
-        feedback=options.feedback,
-        held_out_seed=options.held_out_seed,
-        limits=Limits(options.seconds, options.cell_seconds, options.memory),
-        resume=options.resume,
-        progress=tell,
-    )
+    with writing(out):
+        grades = grade(
+            homework,
+            options.submissions,
+            out,
+            feedback=options.feedback,
+            held_out_seed=options.held_out_seed,
+            limits=Limits(options.seconds, options.cell_seconds, options.memory),
+            resume=options.resume,
+            progress=tell,
+        )
     broken = [one for one in grades if set(one.messages.values()) == {"not graded"}]
     print(f"{out}: {len(grades)} students graded", file=sys.stderr)
     return int(bool(broken))

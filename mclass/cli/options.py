@@ -6,13 +6,18 @@ Taught in: 04_supervised.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
+import errno
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mclass._files import identity, is_stream, resolved
+from mclass._text import visible
 
 if TYPE_CHECKING:
     from mclass.datasets import MusicDataset, Subset
@@ -106,10 +111,10 @@ def _without_silence(dataset: Folder, parts: tuple[Subset, ...]) -> list[Subset]
     found = dataset.check()
     silent = set(found["silent"])
     if silent:
-        names = ", ".join(str(path) for path in sorted(silent)[:3]) + (", …" if len(silent) > 3 else "")
+        names = ", ".join(visible(path) for path in sorted(silent)[:3]) + (", …" if len(silent) > 3 else "")
         print(f"{len(silent)} of {len(dataset)} files are silent and left out: {names}", file=sys.stderr)
     for path, reason in found["problems"]:
-        print(f"left out: {path}: {reason}", file=sys.stderr)
+        print(visible(f"left out: {path}: {reason}"), file=sys.stderr)
         silent.add(path)
     if not silent:
         return list(parts)
@@ -198,6 +203,8 @@ def hop_samples(seconds: float | None, model: WaveformModel) -> int | None:
 def expand(paths: Sequence[str]) -> list[str]:
     """Files as they are, and the audio files below folders, sorted; hidden ones are passed over.
 
+    A file that is named twice, in whatever spelling, is taken once, as it was first written.
+
     Raises
     ------
     ValueError
@@ -215,27 +222,47 @@ def expand(paths: Sequence[str]) -> list[str]:
             files += [os.path.join(path, name) for name in found]
         else:
             files.append(path)
-    return list(dict.fromkeys(files))
+    once: dict[object, str] = {}
+    for file in files:
+        once.setdefault(identity(file), file)
+    return list(once.values())
 
 
 def check_writable(option: str, path: str | os.PathLike, folder: bool = False) -> Path:
     """Refuse a place that cannot be written before the work, not after it; makes the folder around it.
+
+    What is no file is written to as it is: ``/dev/stdout``, a pipe.
 
     Raises
     ------
     ValueError
     """
     path = Path(path).expanduser()
-    around = path if folder else path.parent
+    place = resolved(path)
+    around = place if folder else place.parent
     if path.is_dir() and not folder:
         raise ValueError(f"{option} {path} is a folder; give the name of a file")
+    if path.is_symlink() and not around.is_dir():
+        raise ValueError(f"{option} {path} is a link to {place}, and {around} is not there. Choose another place.")
     try:
+        if not folder and place.exists() and not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, "it is protected")
+        if is_stream(path) and not folder:
+            return path
+        if place.is_symlink():
+            raise OSError(errno.ELOOP, "its links lead in a circle")
         around.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=around):
             pass
     except OSError as error:
         raise ValueError(f"{option} {path} cannot be written: {error.strerror}. Choose another place.") from None
     return path
+
+
+def tell(line: str) -> None:
+    """Print a line on standard error; where the terminal was closed, go on without."""
+    with contextlib.suppress(OSError):
+        print(visible(line), file=sys.stderr)
 
 
 class Failures:
@@ -259,10 +286,9 @@ class Failures:
     def report(self) -> None:
         """List them on standard error."""
         for reason in self.reasons:
-            print(f"mclass: error: {reason}", file=sys.stderr)
+            tell(f"mclass: error: {reason}")
         if self.reasons:
-            count = f"{len(self.reasons)} of {self.total} files"
-            print(f"mclass: {count} could not be {self.verb}", file=sys.stderr)
+            tell(f"mclass: {len(self.reasons)} of {self.total} files could not be {self.verb}")
 
     @property
     def code(self) -> int:

@@ -6,10 +6,10 @@ Taught in: 08_metric_learning.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 from typing import Any
 
+from mclass._files import identity
+from mclass._text import one_line, visible
 from mclass.cli.options import Failures, add_model_options, expand, hop_samples, load_model, positive
 
 
@@ -38,21 +38,22 @@ def run(options: argparse.Namespace) -> int:
     files = expand(options.files)
     model = load_model(options.model or index.model, options.device)
     index.check(model)
-    hop = hop_samples(options.hop, model)
+    hop, places = hop_samples(options.hop, model), dict(zip(index.files, index.places(), strict=True))
     failures = Failures(len(files), "searched for", options.strict)
     try:
         for file, embedding in failures.each(files, lambda file: inference.embed(file, model, hop=hop)):
-            itself = os.path.realpath(file)
+            itself = identity(file)
             near = [
                 (name, cosine)
                 for name, cosine in index.nearest(embedding, options.top + 1)
-                if os.path.realpath(name) != itself
+                if identity(places[name]) != itself
             ][: options.top]
             if options.json:
                 line = {"query": file, "nearest": [{"file": name, "cosine": round(c, 5)} for name, c in near]}
-                print(json.dumps(line, ensure_ascii=False), flush=True)
+                print(one_line(line), flush=True)
             else:
-                print(file, *(f"  {cosine:.3f}  {name}" for name, cosine in near), sep="\n", flush=True)
+                lines = (f"  {cosine:.3f}  {visible(name)}" for name, cosine in near)
+                print(visible(file), *lines, sep="\n", flush=True)
     finally:
         failures.report()
     return failures.code

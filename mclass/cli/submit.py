@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from mclass.cli.options import positive
+from mclass._files import writing
+from mclass.cli.options import check_writable, positive
 
 EXAMPLES = """
 examples:
@@ -62,6 +63,8 @@ def held_out(options: argparse.Namespace) -> int:
 
     if options.held_out_seed is not None:
         os.environ[VARIABLE] = str(options.held_out_seed)
-    clips, labels = board.hand_out(options.folder, options.num_tracks)
+    folder = check_writable("the folder", options.folder, folder=True)
+    with writing(folder, folder / ".lock", advice="choose another folder"):  # clips and labels of one seed
+        clips, labels = board.hand_out(folder, options.num_tracks)
     print(f"{clips}: for students\n{labels}: keep it")
     return 0

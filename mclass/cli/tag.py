@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
+import itertools
 import os
 import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mclass._files import replacing
+from mclass._files import replacing, writing
+from mclass._text import one_line, visible
 from mclass.cli.options import (
     Failures,
     add_model_options,
@@ -72,20 +73,25 @@ def run(options: argparse.Namespace) -> int:
     files = expand(options.files)
     plot = _check_plot(options.plot, several=len(files) > 1)
     page = check_writable("--html", options.html) if options.html else None
+    with writing(page, advice="choose another --html"), writing(plot, advice="choose another --plot"):
+        return _tag(files, plot, page, options)
+
+
+def _tag(files: list[str], plot: Path | None, page: Path | None, options: argparse.Namespace) -> int:
     from mclass import inference
 
     model = load_model(options.model, options.device)
     hop = hop_samples(options.hop, model)
     failures = Failures(len(files), "tagged", options.strict)
     show = _Table(model.tags) if options.csv else _as_json if options.json else _as_text
-    results = []
+    results, pictures = [], set()
     try:
         for _, result in failures.each(
             files, lambda file: inference.tag(file, model, hop=hop, aggregate=options.aggregate)
         ):
             show(result, options.top)
             if plot:
-                _draw(result, options.top, plot if len(files) == 1 else plot / _picture(result.file))
+                _draw(result, options.top, plot if len(files) == 1 else plot / _picture(result.file, pictures))
             if page:
                 results.append(result)
     finally:  # also after an interrupt
@@ -98,7 +104,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _as_text(result: TagResult, top: int) -> None:
-    print(result.file, *(f"  {score:.3f}  {tag}" for tag, score in result.top(top)), sep="\n", flush=True)
+    lines = (f"  {score:.3f}  {visible(tag)}" for tag, score in result.top(top))
+    print(visible(result.file), *lines, sep="\n", flush=True)
 
 
 def _as_json(result: TagResult, top: int) -> None:
@@ -110,7 +117,7 @@ def _as_json(result: TagResult, top: int) -> None:
         "top": [tag for tag, _ in result.top(top)],
         "scores": {tag: round(float(score), 5) for tag, score in zip(result.tags, result.scores, strict=True)},
     }
-    print(json.dumps(line, ensure_ascii=False), flush=True)
+    print(one_line(line), flush=True)
 
 
 class _Table:
@@ -137,15 +144,18 @@ def _check_plot(plot: str | None, several: bool) -> Path | None:
     return check_writable("--plot", plot, folder=True)
 
 
-def _picture(file: str) -> str:
-    """The name of a file's picture: its path, so that ``a/1.mp3`` and ``b/1.mp3`` both have one."""
+def _picture(file: str, taken: set[str]) -> str:
+    """A name that no other picture has: the file's path, so that ``a/1.mp3`` and ``b/1.mp3`` both have one."""
     parts = [part for part in Path(os.path.normpath(file)).parts if part not in ("..", os.sep)]
-    return "-".join(parts)[-200:] + ".png"
+    stem = os.fsdecode(os.fsencode("-".join(parts))[-200:])  # of at most 255 bytes
+    name = next(name for n in itertools.count(1) if (name := f"{stem}{f'-{n}' if n > 1 else ''}.png") not in taken)
+    taken.add(name)
+    return name
 
 
 def _draw(result: TagResult, top: int, path: Path) -> None:
     figure = result.plot(top)
-    figure.axes[0].set_title(os.path.basename(result.file).replace("$", r"\$"))
+    figure.axes[0].set_title(visible(os.path.basename(result.file)).replace("$", r"\$"))
     with warnings.catch_warnings(), replacing(path) as temporary:
         warnings.simplefilter("ignore")  # of letters that the font lacks
         figure.savefig(temporary, dpi=150, format=path.suffix[1:].lower())

@@ -6,6 +6,7 @@ Taught in: 04_supervised.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -16,7 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mclass._files import replacing
+from mclass._files import replacing, writing
+from mclass._text import visible
 from mclass.cli.options import add_dataset_options, load_splits, positive
 
 EXAMPLES = r"""
@@ -132,14 +134,18 @@ def run(options: argparse.Namespace, usual: Mapping[str, Any]) -> int:
     source = Path(options.root or options.dataset).name or "music"
     name = Path(options.recipe).stem if options.recipe else f"{source}-{options.model}-{options.seed}"
     folder = Path(options.out or f"runs/{name}")
-    if _is_first():
-        _claim(folder, options.resume)
+    work = _follow_recipe if options.recipe else _train_in
+    if not _is_first():
+        work(folder, options, began)
+        return 0
     try:
-        (_follow_recipe if options.recipe else _train_in)(folder, options, began)
-    except BaseException:
-        if _is_first() and folder.is_dir() and not any(folder.iterdir()):
+        _create(folder)
+        with writing(folder, folder / ".lock"):
+            _refuse_others(folder, options.resume)
+            work(folder, options, began)
+    finally:
+        with contextlib.suppress(OSError):
             folder.rmdir()  # nothing was learned yet: leave nothing behind
-        raise
     return 0
 
 
@@ -164,12 +170,16 @@ def _processes() -> dict[str, int]:
     return {"devices": here, "num_nodes": int(os.environ.get("WORLD_SIZE", 1)) // here}
 
 
-def _claim(folder: Path, resume: bool) -> None:
-    """Create the folder of a run and write into it, before anything takes time."""
-    if folder.is_dir() and any(folder.iterdir()) and not resume:
+def _refuse_others(folder: Path, resume: bool) -> None:
+    """Keep what is in a folder from being mixed with another run."""
+    if not resume and any(path.name != ".lock" for path in folder.iterdir()):
         raise ValueError(
             f"{folder} exists and is not empty. Go on with the run in it with --resume, or choose another --out."
         )
+
+
+def _create(folder: Path) -> None:
+    """Create the folder of a run and write into it, before anything takes time."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -193,7 +203,7 @@ def _train_in(folder: Path, options: argparse.Namespace, began: float) -> None:
         )
     if _is_first():
         parts = f"{len(train)} clips to train on, {len(valid)} to validate, {len(test)} to test"
-        print(f"{dataset}\n{parts} -> {folder}")
+        print(f"{visible(dataset)}\n{parts} -> {visible(folder)}")
 
     torch.manual_seed(options.seed)
     model = models.create(options.model, num_tags=len(dataset.tags))
@@ -234,7 +244,8 @@ def _train_in(folder: Path, options: argparse.Namespace, began: float) -> None:
         "peak_memory_mb": _peak_memory(),
     }
     _write(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-    print(f"best epoch {report['best_epoch']} of {report['epochs']}, {report['seconds']:.0f} s; see {folder}")
+    done = f"best epoch {report['best_epoch']} of {report['epochs']}"
+    print(f"{done}, {report['seconds']:.0f} s; see {visible(folder)}")
 
 
 def _follow_recipe(folder: Path, options: argparse.Namespace, began: float) -> None:
@@ -244,7 +255,7 @@ def _follow_recipe(folder: Path, options: argparse.Namespace, began: float) -> N
     prepared = recipes.prepare(recipe)
     if _is_first():
         sizes = f"{len(prepared.train)} clips to train on, {len(prepared.valid)} to validate"
-        print(f"{type(prepared.task).__name__}: {sizes} -> {folder}")
+        print(f"{type(prepared.task).__name__}: {sizes} -> {visible(folder)}")
     run = prepared.run(folder, resume=options.resume, **_processes())
     if not _is_first():
         return
@@ -263,7 +274,7 @@ def _follow_recipe(folder: Path, options: argparse.Namespace, began: float) -> N
     _write(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     done = f"best epoch {report['best_epoch']} of {report['epochs']}"
     score = f"{prepared.task.monitor} {best[prepared.task.monitor]:.3f}"
-    print(f"{done} ({score}), {report['seconds']:.0f} s; see {folder}")
+    print(f"{done} ({score}), {report['seconds']:.0f} s; see {visible(folder)}")
 
 
 def _shards(options: argparse.Namespace) -> tuple[Any, Any]:
@@ -287,7 +298,8 @@ def _evaluate(folder: Path, model: Any, test: Any) -> dict:
     true = ["|".join(tag for tag, is_on in zip(test.tags, row, strict=True) if is_on) for row in test.labels]
     table.insert(0, "clip", [test.describe(i) for i in range(len(test))])
     table.insert(1, "true", true)
-    _write(folder / "test_scores.csv", table.to_csv(index=False, float_format="%.5f"))
+    with replacing(folder / "test_scores.csv") as temporary:  # a name need not be UTF-8
+        table.to_csv(temporary, index=False, float_format="%.5f", errors="backslashreplace")
 
     if test.multilabel:
         result = {
@@ -335,4 +347,4 @@ def _peak_memory() -> int | None:
 
 def _write(path: Path, text: str) -> None:
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

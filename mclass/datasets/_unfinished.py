@@ -11,10 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import filelock
-
-from mclass._files import replacing
-from mclass.errors import DatasetError
+from mclass._files import replacing, resolved, sweep, writing
+from mclass.errors import BusyError, DatasetError
 
 _JOURNAL = "finished.jsonl"
 
@@ -82,14 +80,15 @@ def unfinished(out: Path, plan: dict, num_bytes: int, doing: str) -> Iterator[tu
     DatasetError
         If another process builds the same folder, the folder begun is another one's, or the disk is full.
     """
+    out = resolved(out)  # a link stays where it is
     folder = out.with_name(f".{out.name}.unfinished")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(out.with_name(f".{out.name}.lock"), timeout=0)
-        with lock:
+        with writing(out, advice="choose another folder"):
             if out.exists() and any(out.iterdir()):
                 raise DatasetError(f"{out} exists and is not empty. Choose another folder, or delete it.")
             folder.mkdir(exist_ok=True)
+            sweep(folder)
             journal = _open_journal(folder, plan, out)
             have = sum(_allocated(path) for path in folder.rglob("*") if path.is_file())
             free = shutil.disk_usage(folder).free
@@ -107,11 +106,8 @@ def unfinished(out: Path, plan: dict, num_bytes: int, doing: str) -> Iterator[tu
             if out.exists():
                 out.rmdir()
             folder.rename(out)
-    except filelock.Timeout:
-        raise DatasetError(
-            f"{out} is being {doing} by another process just now. Wait until it has finished, or choose another "
-            "folder."
-        ) from None
+    except BusyError as error:
+        raise DatasetError(str(error)) from None
     except PermissionError as error:
         raise DatasetError(f"{out}: cannot be written: {error.strerror}. Choose another folder.") from None
     except (NotADirectoryError, FileExistsError):

@@ -5,6 +5,7 @@ Taught in: 02_datasets.
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import stat
@@ -56,6 +57,10 @@ def unpack(archive: Path, folder: Path, max_files: int = MAX_FILES) -> list[str]
     """
     folder.mkdir(parents=True, exist_ok=True)
     limit = max(_RATIO * archive.stat().st_size, _SMALL)
+    for leftover in folder.glob(
+        f".{glob.escape(archive.name)}.unpacking-*"
+    ):  # of a kill; `download` holds the lock
+        shutil.rmtree(leftover, ignore_errors=True)
     building = Path(tempfile.mkdtemp(prefix=f".{archive.name}.unpacking-", dir=folder))
     try:
         total = count = 0

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
-import filelock
 import numpy as np
 import platformdirs
 
+from mclass._files import writing
 from mclass.errors import CacheError
 
 _STAMP = "complete.json"
@@ -61,7 +61,7 @@ def build_once(name: str, build: Callable[[Path], None], num_bytes: int) -> Path
         return folder
     with _explained(folder, num_bytes):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(folder.with_name(f".{folder.name}.lock")):
+        with writing(folder, wait=True):
             if is_intact(folder):  # another process built it while this one waited
                 return folder
             for leftover in folder.parent.glob(f".{folder.name}.building-*"):

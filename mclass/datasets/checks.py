@@ -17,6 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from mclass._files import replacing
+from mclass._text import visible
 from mclass.datasets.base import MusicDataset
 from mclass.datasets.fingerprint import find_copies, fingerprint
 from mclass.datasets.prepared import to_int16
@@ -81,16 +82,16 @@ class CheckReport:
     def to_csv(self, path: str | os.PathLike) -> None:
         """Write `table` for other programs."""
         with replacing(Path(path)) as temporary:
-            self.table().to_csv(temporary, index=False)
+            self.table().to_csv(temporary, index=False, errors="backslashreplace")
 
     def __str__(self) -> str:
         numbers = ", ".join(f"{value:,} {name}" for name, value in self.counts.items())
-        lines = [f"{self.name}: {numbers}"]
+        lines = [f"{visible(self.name)}: {numbers}"]
         for (kind, severity), rows in self.table().groupby(["kind", "severity"], sort=False):
             lines.append(f"{severity}: {len(rows)} {kind} ({KINDS[kind]})")
             for row in rows.head(_SHOWN).itertuples():
                 pair = f"{row.clip} = {row.other}" if row.kind.endswith("duplicate") else f"{row.clip} {row.other}"
-                lines.append(f"    {pair.strip()}{': ' if row.detail else ''}{row.detail}")
+                lines.append(f"    {visible(pair.strip())}{': ' if row.detail else ''}{visible(row.detail)}")
             if len(rows) > _SHOWN:
                 lines.append(f"    and {len(rows) - _SHOWN} more")
         problems = sum(row[1] == "problem" for row in self.rows)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mclass import _download
+from mclass._files import writing
 from mclass.datasets.archives import unpack
 from mclass.datasets.cards import info
 from mclass.errors import DownloadError, unknown_name
@@ -140,10 +141,12 @@ def download(
             "--accept-licence)."
         )
     try:
-        for part in chosen:
-            remotes = _jamendo(folder) if name == "mtg_jamendo" else known[part]
-            for group in _groups(remotes):
-                _fetch(group, folder, progress)
+        folder.mkdir(parents=True, exist_ok=True)
+        with writing(folder, folder / ".download.lock", advice="choose another --root"):
+            for part in chosen:
+                remotes = _jamendo(folder) if name == "mtg_jamendo" else known[part]
+                for group in _groups(remotes):
+                    _fetch(group, folder, progress)
     except DownloadError as error:
         raise DownloadError(f"{error}. Another way: {card.get}") from error
     return folder

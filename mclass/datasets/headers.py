@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def read_headers(root: Path, paths: Sequence[Path]) -> list[Header | str]:
         What the files have in common; their memory is kept under this name, in ``lengths`` of the cache folder.
     paths : sequence of Path
     """
-    memory = cache.home() / "lengths" / f"{hashlib.sha256(str(root).encode()).hexdigest()[:16]}.json"
+    memory = cache.home() / "lengths" / f"{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.json"
     known = _remembered(memory)
     states = [_state(path) for path in paths]
     names = [path.relative_to(root).as_posix() for path in paths]

@@ -27,6 +27,8 @@ from tqdm import tqdm
 
 import mclass
 from mclass._download import file_sha256
+from mclass._files import sweep
+from mclass._text import visible
 from mclass.datasets._unfinished import unfinished
 from mclass.datasets.base import MusicDataset
 from mclass.datasets.prepared import FORMAT, Prepared, flac_name, to_int16
@@ -117,7 +119,7 @@ def prepare(
         with tqdm(
             total=len(dataset),
             initial=len(journal.done),
-            desc=f"preparing {dataset.name}",
+            desc=f"preparing {visible(dataset.name)}",
             unit="clip",
             disable=None if progress else True,
         ) as bar:
@@ -139,7 +141,7 @@ def describe_plan(dataset: MusicDataset, **options: Any) -> dict:
         digest.update(repr((clip_name(dataset, i), dataset.num_samples(i), size)).encode())
     digest.update(np.ascontiguousarray(dataset.labels).tobytes())
     for ids in (dataset.track_ids, dataset.artist_ids):
-        digest.update("\0".join(map(str, ids)).encode())
+        digest.update("\0".join(map(str, ids)).encode(errors="backslashreplace"))
     return {
         "name": dataset.name,
         "clips": len(dataset),
@@ -178,8 +180,7 @@ class _Target:
             return
         for index in range(0, len(self.lengths), 1000):
             self.path(index).parent.mkdir(parents=True, exist_ok=True)
-            for leftover in self.path(index).parent.glob(".*.tmp"):
-                leftover.unlink()
+            sweep(self.path(index).parent)
 
     def write(self, position: int, samples: np.ndarray, rate: int) -> bytes:
         """Store one clip; returns the bytes as they are on disk."""
@@ -291,7 +292,7 @@ def _write_tables(
     for name, values in extras.items():
         arrays[f"extra_{name}"] = _plain(values[kept])
     np.savez(folder / "arrays.npz", **arrays)
-    with (folder / "clips.csv").open("w", newline="", encoding="utf-8") as file:
+    with (folder / "clips.csv").open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["clip", "name", "source_sha256", "samples", "digest", "clipped"])
         for i in kept:
@@ -325,7 +326,7 @@ def _write_tables(
         },
     }
     (folder / "manifest.json").write_text(
-        json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace"
     )
 
 
@@ -336,7 +337,7 @@ def _fingerprint(dataset: MusicDataset, records: list[dict], kept: np.ndarray, a
     digest.update(np.ascontiguousarray(arrays["labels"]).tobytes())
     for name in sorted(arrays):
         if name in ("track_ids", "artist_ids") or name.startswith("split_"):
-            digest.update("\0".join(map(str, arrays[name])).encode())
+            digest.update("\0".join(map(str, arrays[name])).encode(errors="backslashreplace"))
     return digest.hexdigest()[:16]
 
 

@@ -122,8 +122,6 @@ def shard(
         )
     ]
     with unfinished(out, plan, int(sizes.sum() * _SHARE[encoding]), "sharded") as (folder, journal):
-        for leftover in folder.glob(".*.tmp"):
-            leftover.unlink()
         for number, record in list(journal.done.items()):
             path = folder / record["name"]
             if not path.exists() or file_sha256(path) != record["sha256"]:
@@ -142,7 +140,7 @@ def shard(
                 bar.update(record["clips"])
         records = [journal.done[number] for number in range(len(layout))]
         text = json.dumps(_index(dataset, records, encoding, plan), indent=1, ensure_ascii=False)
-        (folder / "index.json").write_text(text + "\n", encoding="utf-8")
+        (folder / "index.json").write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
     return Shards(out)
 
 
@@ -196,7 +194,8 @@ def _write_shard(dataset: MusicDataset, task: tuple) -> tuple[int, dict]:
                     "samples": int(samples.size),
                     "crc32": zlib.crc32(sound),
                 }
-                _add(tar, f"{position:09d}.json", json.dumps(about, ensure_ascii=False).encode())
+                text = json.dumps(about, ensure_ascii=False)
+                _add(tar, f"{position:09d}.json", text.encode(errors="backslashreplace"))
                 _add(tar, f"{position:09d}.{encoding}", sound)
                 lengths.append(samples.size)
                 counts[is_on] += 1

@@ -5,11 +5,16 @@ Taught in: 02_datasets.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import mmap
-import tempfile
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +39,8 @@ def map_clips(
 ) -> Iterator[Any]:
     """``function(dataset, task)`` for each task, in order, in several processes.
 
-    The data set is handed over once, as a file, not with each task; memory-mapped arrays are opened again on the
-    other side.
+    A large data set is handed over once, as memory that processes share, not with each task; memory-mapped arrays
+    are opened again on the other side.
 
     Parameters
     ----------
@@ -57,12 +62,33 @@ def map_clips(
     if workers == 1 or len(tasks) < 2 or len(dataset) <= _FEW:
         yield from (function(dataset, task) for task in tasks)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "dataset.pickle")
-        with path.open("wb") as file:
-            _Pickler(file).dump(dataset)
-        run = joblib.Parallel(workers, return_as="generator")
-        yield from run(joblib.delayed(_call)(function, str(path), task) for task in tasks)
+    file = io.BytesIO()
+    _Pickler(file).dump(dataset)
+    content = np.frombuffer(file.getbuffer(), np.uint8)
+    key = hashlib.blake2b(content).hexdigest()
+    yield from parallel(workers)(joblib.delayed(_call)(function, key, content, task) for task in tasks)
+
+
+def parallel(workers: int) -> joblib.Parallel:
+    """Processes that give their results in order, as soon as they are there, and do not outlive this one."""
+    return joblib.Parallel(workers, return_as="generator", initializer=follow_parent)
+
+
+def follow_parent() -> None:
+    """Leave interrupts to the process that started this one, and end with it, also if it was killed."""
+    for name in ("SIGINT", "SIGHUP"):  # a terminal sends them to all
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    threading.Thread(target=_await_parent, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+
+def _await_parent(parent: Any) -> None:
+    if sys.platform == "win32":
+        parent.join()
+    else:
+        while os.getppid() == parent.pid:  # an orphan is given to another
+            time.sleep(0.5)
+    os._exit(1)
 
 
 def chunked(indices: Sequence[int], size: int = 16) -> list[list[int]]:
@@ -126,10 +152,11 @@ class _Pickler(cloudpickle.Pickler):
         return super().reducer_override(obj)
 
 
-@lru_cache(maxsize=2)
-def _load(path: str) -> MusicDataset:
-    return cloudpickle.load(io.BytesIO(Path(path).read_bytes()))
+_handed: dict[str, MusicDataset] = {}  # to this worker: the last data set
 
 
-def _call(function: Callable, path: str, task: Any) -> Any:
-    return function(_load(path), task)
+def _call(function: Callable, key: str, content: np.ndarray, task: Any) -> Any:
+    if key not in _handed:
+        _handed.clear()
+        _handed[key] = cloudpickle.loads(content)
+    return function(_handed[key], task)

@@ -18,6 +18,7 @@ import torch
 from tqdm import tqdm
 
 from mclass import audio as audio_files
+from mclass._text import visible
 from mclass.errors import AudioError, ModelError
 from mclass.inference.chunks import check_hop, check_model, chunks_per_batch, cut, evaluating
 from mclass.inference.result import TagResult, aggregate
@@ -236,7 +237,7 @@ def _bar(audio: str | os.PathLike | np.ndarray | torch.Tensor, progress: bool | 
         hidden = None  # for tqdm: unless standard error is a terminal
     label = "recording"
     if isinstance(audio, (str, os.PathLike)):
-        label = os.path.basename(audio)
+        label = visible(os.path.basename(audio))
         if not hidden:
             with contextlib.suppress(ValueError):  # it will be refused in a moment
                 seconds = audio_files.info(audio).seconds

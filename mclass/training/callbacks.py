@@ -5,6 +5,7 @@ Taught in: 04_supervised.
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import lightning
@@ -13,9 +14,10 @@ import pandas as pd
 import torch
 
 from mclass import models
-from mclass._files import replacing
+from mclass._files import replacing, sweep
 from mclass.errors import ModelError
 from mclass.models.files import read_checkpoint, write_atomically
+from mclass.training.distributed import is_first
 
 FORMAT = "mclass run"
 
@@ -69,13 +71,28 @@ class Keeper(lightning.Callback):
     def out_of_patience(self) -> bool:
         return self.patience is not None and len(self.rows) - 1 - self.best_epoch >= self.patience
 
-    def open(self, resume: bool) -> None:
-        """Prepare the folder; read the run in it if there is one.
+    def create(self) -> None:
+        """Make the folder.
 
         Raises
         ------
         ModelError
-            If the folder cannot be written, holds a run and `resume` is false, or holds a different run.
+            If it cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise ModelError(f"the folder {self.folder} cannot be used: {error.strerror or error}") from None
+
+    def open(self, resume: bool) -> None:
+        """Read the run in the folder if there is one.
+
+        Raises
+        ------
+        ModelError
+            If there is one and `resume` is false, or a different one.
         """
         last = self.folder / "last.ckpt"
         if last.exists() and not resume:
@@ -83,15 +100,8 @@ class Keeper(lightning.Callback):
                 f"{self.folder} already holds a run. Continue it with resume=True, choose another folder, or "
                 "delete it"
             )
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for leftover in self.folder.glob(".*.tmp"):  # of a kill in the middle of writing
-                leftover.unlink(missing_ok=True)  # each process of a run looks
-            with open(self.folder / ".write_test.tmp", "wb"):
-                pass
-            (self.folder / ".write_test.tmp").unlink(missing_ok=True)
-        except OSError as error:
-            raise ModelError(f"the folder {self.folder} cannot be used: {error.strerror or error}") from None
+        if is_first():  # of a kill in the middle of writing; nobody else writes now
+            sweep(self.folder)
         if not last.exists():
             return
         state = read_checkpoint(last, FORMAT)

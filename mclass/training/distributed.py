@@ -13,6 +13,7 @@ Taught in: 07_clmr.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -70,6 +71,12 @@ class SharedEpochs(EpochSampler):
             share = self._share(len(batch))
             mine += batch[self.rank * share : (self.rank + 1) * share]
         return iter(mine)
+
+
+def is_first() -> bool:
+    """Whether this is the first process of its run, by what torchrun, Slurm or Lightning tell it at its start."""
+    ranks = ("RANK", "NODE_RANK", "LOCAL_RANK", "SLURM_PROCID")
+    return not any(int(os.environ.get(name) or 0) for name in ranks)
 
 
 def every(num: int) -> range:

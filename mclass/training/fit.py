@@ -9,9 +9,9 @@ Taught in: 04_supervised.
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 
 import lightning
@@ -24,6 +24,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader, Subset
 
 from mclass import models
+from mclass._files import scratch, writing
 from mclass.datasets import MusicDataset
 from mclass.datasets.shards import Shards
 from mclass.datasets.streaming import ShardStream
@@ -34,7 +35,7 @@ from mclass.training import distributed
 from mclass.training.callbacks import Bar, Keeper, TensorBoard
 from mclass.training.compiling import compiled
 from mclass.training.distributed import every, place
-from mclass.training.quiet import quiet
+from mclass.training.quiet import Signals, quiet
 from mclass.training.task import Task
 
 LOGGERS = ("csv", "tensorboard")
@@ -146,6 +147,8 @@ def fit(
     ModelError
         If model and data do not fit, all layers are frozen, the folder cannot be used, the loss is not
         finite, or another process of the run has died.
+    BusyError
+        If another run is being written to the folder just now.
 
     Warns
     -----
@@ -201,13 +204,16 @@ def fit(
         "data": data_fingerprint(train),
     }
     with ExitStack() as stack:
-        path = Path(folder) if folder is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        path = Path(folder) if folder is not None else stack.enter_context(scratch("mclass-run-"))
         keeper = Keeper(path, config, task.monitor, task.larger_is_better, seed=seed, patience=patience)
+        keeper.create()
+        if folder is not None and (devices * num_nodes == 1 or distributed.is_first()):
+            stack.enter_context(writing(path, path / ".lock", advice="choose another folder"))
         keeper.open(resume)
         if keeper.rows and (len(keeper.rows) >= epochs or keeper.out_of_patience):
             return _finish(task, keeper, folder)
 
-        callbacks = [keeper]
+        callbacks = [keeper, Signals()]
         if logger == "tensorboard":
             callbacks.append(TensorBoard(keeper))
         if progress:
@@ -281,6 +287,8 @@ class _Loaders(lightning.LightningDataModule):
         self.task, self.train, self.valid = task, train, valid
         self.batch_size, self.pad, self.seed, self.epoch = batch_size, pad, seed, epoch
         self.common = {"num_workers": num_workers, "persistent_workers": num_workers > 0}
+        if num_workers:
+            get_temp_dir()  # theirs, too: made by this process, it is removed with it, even if they are killed
 
     def train_dataloader(self) -> DataLoader:
         rank, processes = place()

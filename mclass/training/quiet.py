@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import lightning
+
 _LOGGERS = ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.trainer.connectors.signal_connector")
 _WARNINGS = (
     r".*does not have many workers",
@@ -29,7 +31,7 @@ def quiet() -> Iterator[None]:
     """Hide Lightning's hints, and let Ctrl-C be a KeyboardInterrupt again.
 
     Lightning answers an interrupt with ``sys.exit`` and ignores all later ones, which ends a notebook's kernel
-    or leaves it deaf.
+    or leaves it deaf. (Of SIGTERM see `Signals`.)
     """
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}
     main = threading.current_thread() is threading.main_thread()
@@ -43,10 +45,25 @@ def quiet() -> Iterator[None]:
             yield
     except SystemExit as stop:
         if isinstance(stop.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from None
+            raise stop.__context__ from None  # itself: it may know which signal it was
         raise
     finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
         if main and handler is not None:
             signal.signal(signal.SIGINT, handler)
+
+
+class Signals(lightning.Callback):
+    """Leaves SIGTERM to whoever had it: Lightning ends the process with exit code 0, as if it had finished."""
+
+    def __init__(self):
+        self._handler = None
+
+    def setup(self, trainer: lightning.Trainer, task: lightning.LightningModule, stage: str) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        if self._handler is not None:
+            signal.signal(signal.SIGTERM, self._handler)

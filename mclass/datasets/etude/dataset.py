@@ -20,6 +20,7 @@ from mclass.datasets.etude.annotation import annotate, listen
 from mclass.datasets.etude.composer import TRACKS_PER_ARTIST, VERSION, Score, compose
 from mclass.datasets.etude.production import produce
 from mclass.datasets.etude.renderer import SAMPLE_RATE
+from mclass.datasets.workers import parallel
 from mclass.errors import unknown_name
 from mclass.profile import scale
 from mclass.tags import MAGNATAGATUNE
@@ -166,7 +167,7 @@ class Etude(MusicDataset):
             file.truncate(num_clips * self.clip_samples * 2)
         weak = np.empty((num_clips, len(self.tags)), dtype=np.uint8)
         oracle, styles = np.empty_like(weak), np.empty(num_clips, dtype="U20")
-        run = joblib.Parallel(1 if self.num_tracks <= _FEW else workers, return_as="generator", batch_size="auto")
+        run = parallel(1 if self.num_tracks <= _FEW else workers)
         made = run(
             joblib.delayed(_make_track)(
                 waveforms, number, self.seed, self.first_track + number, self.clips_per_track, self.clip_samples
