@@ -104,11 +104,10 @@ def run(options: argparse.Namespace) -> int:
     behind = [len(set(artists[column == 1])) for column in has.T]
     table.insert(2, "artists", behind)
     print(table.to_string(index=False, float_format="{:.3f}".format))
-    known = len(set(artists)) < len(data) or set(map(str, artists)) != set(map(str, data.track_ids))
-    by = f"by {len(set(artists))} artists" if known else "of unknown artists"
-    print(
-        f"\n{options.model} on {len(data)} clips {by}, with 95 % intervals over {'these' if known else 'tracks'}"
-    )
+    by_artist = len(set(artists)) < len(data) or set(map(str, artists)) != set(map(str, data.track_ids))
+    by = f"by {len(set(artists))} artists" if by_artist else "of unknown artists"
+    over = "these" if by_artist else "tracks"
+    print(f"\n{options.model} on {len(data)} clips {by}, with 95 % intervals over {over}")
     for name, metric in (("ROC-AUC", metrics.roc_auc), ("PR-AUC", metrics.pr_auc)):
         print(f"macro {name:8}{_with_interval(metric, artists, **compared)}")
     if known is not None:
@@ -117,7 +116,7 @@ def run(options: argparse.Namespace) -> int:
         most = labels.mean(axis=0).max()
         right = _with_interval(metrics.accuracy, artists, labels, scores)
         print(f"accuracy      {right}, always the most frequent label: {most:.3f}")
-    if not known:
+    if not by_artist:
         print("clips of one artist are alike: where artists are not known, intervals are too narrow (see --group)")
     if few := [name for name, count in zip(table["tag"], behind, strict=True) if count < 3]:
         print(f"little is known of tags with fewer than three artists: {_listed(few)}")

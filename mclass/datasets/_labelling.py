@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from mclass.datasets._cells import clean, split_tags
@@ -20,20 +21,7 @@ SPLITS = {
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
 # Words in the name of a folder that do not change what it is.
-_BESIDE_PART = {
-    "set",
-    "data",
-    "dataset",
-    "audio",
-    "split",
-    "part",
-    "subset",
-    "files",
-    "clips",
-    "songs",
-    "wav",
-    "mp3",
-}
+_BESIDE_PART = {"set", "data", "dataset", "audio", "split", "part", "subset", "files", "clips", "songs", "wav"}
 
 
 @dataclass
@@ -54,15 +42,24 @@ def warn(message: str) -> None:
     warnings.warn(message, stacklevel=6)
 
 
-def part_of(folder: str) -> str:
-    """The part of a split that a folder is named after; "" if it is not.
+def part_of(folder: str) -> tuple[str, str]:
+    """The part of a split that a folder is named after ("" if it is not), and what else its name says.
 
-    >>> part_of("Training_set"), part_of("val"), part_of("trains")
-    ('train', 'valid', '')
+    >>> part_of("Training_set"), part_of("piano-val"), part_of("trains")
+    (('train', ''), ('valid', 'piano'), ('', 'trains'))
     """
-    words = re.split(r"[^a-z]+", folder.lower())
-    parts = {SPLITS.get(word, "") for word in words if word and word not in _BESIDE_PART}
-    return parts.pop() if len(parts) == 1 else ""
+    words = [word for word in re.split(r"[\W\d_]+", folder.lower()) if word and word not in _BESIDE_PART]
+    parts = {SPLITS[word] for word in words if word in SPLITS}
+    rest = " ".join(word for word in words if word not in SPLITS)
+    return (parts.pop() if len(parts) == 1 else "", rest)
+
+
+def parts_of(folders: Iterable[str]) -> dict[str, str]:
+    """The part of a split that each folder is, where two or more are, of one name otherwise; or nothing."""
+    named = {folder: part_of(folder) for folder in folders}
+    found = {folder: part for folder, (part, _) in named.items() if part}
+    alike = len({named[folder][1] for folder in found}) == 1
+    return found if alike and len(set(found.values())) > 1 else {}
 
 
 def from_folders(paths: list[str]) -> tuple[list[Entry], Problems]:
@@ -75,27 +72,27 @@ def from_folders(paths: list[str]) -> tuple[list[Entry], Problems]:
     """
     problems = [(path, "lies beside the label folders, not in one") for path in paths if "/" not in path]
     inside = [path.split("/") for path in paths if "/" in path]
-    tops = {one[0]: part_of(one[0]) for one in inside}
-    parts = set(tops.values()) - {""}
-    if len(parts) < 2:
+    tops = sorted({one[0] for one in inside})
+    parts = parts_of(tops)
+    if not parts:
         if len(tops) > 1 and all(re.fullmatch(r"folds?[-_ ]?\d+|\d+[-_ ]?folds?", top.lower()) for top in tops):
             raise DatasetError(
-                f"the folders {', '.join(sorted(tops)[:3])}, … are folds of a cross-validation, not labels. Say in "
-                "a table, or by a pattern, what is in each file (labels=)."
+                f"the folders {', '.join(tops[:3])}, … are folds of a cross-validation, not labels. Say in a "
+                "table, or by a pattern, what is in each file (labels=)."
             )
-        below = {one[1]: part_of(one[1]) for one in inside if len(one) > 2}
-        by_part = len(set(below.values())) > 1 and all(below.values()) and all(len(one) > 2 for one in inside)
-        return [
-            Entry("/".join(one), [clean(one[0])], split=below[one[1]] if by_part else "") for one in inside
-        ], problems
-    others = sorted(top for top, part in tops.items() if not part)
-    if others:
-        named = ", ".join(repr(top) for top, part in sorted(tops.items()) if part)
+        below = parts_of({one[1] for one in inside}) if all(len(one) > 2 for one in inside) else {}
+        in_parts = below and all(one[1] in below for one in inside)  # rock/train/1.wav
+        entries = [
+            Entry("/".join(one), [clean(one[0])], split=below[one[1]] if in_parts else "") for one in inside
+        ]
+        return entries, problems
+    if others := [top for top in tops if top not in parts]:
         raise DatasetError(
-            f"the folders {named} are parts of a split, and beside them is {', '.join(map(repr, others[:3]))}. Move "
-            "one of the two elsewhere, or say in a table what is in each file (labels=)."
+            f"the folders {', '.join(map(repr, parts))} are parts of a split, and beside them is "
+            f"{', '.join(map(repr, others[:3]))}. Move one of the two elsewhere, or say in a table what is in "
+            "each file (labels=)."
         )
-    entries = [Entry("/".join(one), [clean(one[1])], split=tops[one[0]]) for one in inside if len(one) > 2]
+    entries = [Entry("/".join(one), [clean(one[1])], split=parts[one[0]]) for one in inside if len(one) > 2]
     problems += [
         ("/".join(one), f"lies in {one[0]!r}, a part of the split, but in no label folder in it")
         for one in inside

@@ -329,7 +329,10 @@ class Folder(MusicDataset):
             parts[:2] = parts[0][~is_valid], parts[0][is_valid]
         if not all(map(len, parts)):
             sizes = ", ".join(f"{name} {(column == name).sum()}" for name in ("train", "valid", "test"))
-            raise DatasetError(f"{self.root}: the split column leaves a part without files: {sizes}")
+            raise DatasetError(
+                f"{self.root}: the split that comes with it leaves a part without files: {sizes}. Add the rest, or "
+                "split at random: by='artist' (command line: --split-by artist)."
+            )
         return parts
 
     def _split_each_label(self, groups: np.ndarray) -> list[np.ndarray]:
