@@ -56,14 +56,14 @@ def split_tags(cell: str, separators: str = SEPARATORS) -> list[str]:
     >>> split_tags("Folk, World, & Country", separators="|")
     ['Folk, World, & Country']
     """
-    found = _listed(cell.strip())
+    found = listed(cell.strip())
     if found is None:
         found = re.split(f"[{re.escape(separators)}]", cell) if separators else [cell]
     names = (clean(name) for name in found)
     return list(dict.fromkeys(name for name in names if name))
 
 
-def _listed(cell: str) -> list[str] | None:
+def listed(cell: str) -> list[str] | None:
     """The items of a list; None if the cell is none."""
     match = _ARRAY.fullmatch(cell)
     if match is None:

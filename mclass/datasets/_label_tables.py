@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from mclass.datasets._cells import MISSING, SEPARATORS, clean, split_tags
+from mclass.datasets._cells import MISSING, SEPARATORS, clean, listed, split_tags
 from mclass.datasets._labelling import SPLITS, Entry, warn
 from mclass.errors import DatasetError
 
@@ -136,7 +136,7 @@ def _read_tags(
 
 def _warn_of_commas(table: Path, cells: list[str], splits: bool) -> None:
     """Say where a comma may have been misunderstood: it separates tags, or belongs to a name."""
-    parts = {cell: split_tags(cell) for cell in set(cells) if "," in cell and not cell.startswith(("[", "("))}
+    parts = {cell: split_tags(cell) for cell in set(cells) if "," in cell and listed(cell) is None}
     used = Counter(part for cell in set(cells) for part in (parts.get(cell) or [clean(cell)]))
     for cell, found in sorted(parts.items()):
         apart = any(used[part] > 1 for part in found)

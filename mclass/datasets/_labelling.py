@@ -92,6 +92,11 @@ def from_folders(paths: list[str]) -> tuple[list[Entry], Problems]:
             f"{', '.join(map(repr, others[:3]))}. Move one of the two elsewhere, or say in a table what is in "
             "each file (labels=)."
         )
+    if all(len(one) < 3 for one in inside):
+        raise DatasetError(
+            f"the folders {', '.join(map(repr, parts))} are parts of a split, and there are no label folders in "
+            "them. Say in a table what is in each file (labels=)."
+        )
     entries = [Entry("/".join(one), [clean(one[1])], split=parts[one[0]]) for one in inside if len(one) > 2]
     problems += [
         ("/".join(one), f"lies in {one[0]!r}, a part of the split, but in no label folder in it")

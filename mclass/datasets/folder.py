@@ -330,8 +330,8 @@ class Folder(MusicDataset):
         if not all(map(len, parts)):
             sizes = ", ".join(f"{name} {(column == name).sum()}" for name in ("train", "valid", "test"))
             raise DatasetError(
-                f"{self.root}: the split that comes with it leaves a part without files: {sizes}. Add the rest, or "
-                "split at random: by='artist' (command line: --split-by artist)."
+                f"{self.root}: the split that comes with it leaves a part without files: {sizes}. Add the rest, "
+                "or split at random: by='artist' (command line: --split-by artist)."
             )
         return parts
 
