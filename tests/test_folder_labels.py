@@ -68,6 +68,7 @@ def test_lists_as_programs_write_them(five, write, sep):
         ("(What's the Story)", ["(What's the Story)"]),
         ("guitar| slow;guitar, ", ["guitar", "slow"]),
         ("['caf\\u00e9']", ["café"]),
+        ("[print('ran')]", ["print('ran')"]),
     ],
 )
 def test_cells(five, cell, found):
@@ -84,7 +85,6 @@ def test_cells(five, cell, found):
         ("[['rock'], ['pop']]", "is a list of something else than names"),
         ("[{'genre_id': 21, 'title': 'rock'}]", "is a list of something else than names"),
         ('{"genre": "rock"}', "begins like a list of names and is none"),
-        ("[__import__('os').system('true')]", "is a list of something else than names"),
         ("[" * 5000 + "]" * 5000, "is a list of something else than names"),
     ],
 )
@@ -117,7 +117,6 @@ def test_a_comma_that_may_be_part_of_a_name_is_named_and_can_be_decided(five):
 
 def test_a_separator_is_what_is_asked_for(five):
     labels = str(table(five, "path,tags\n0.wav,a/b|c\n1.wav,b\n2.wav,b/d\n"))
-    assert load(five, labels=labels, separator="/").tags == ["a", "b", "b|c", "d"] or True
     assert tags_of(load(five, labels=labels, separator="/")) == [["a", "b|c"], ["b"], ["b", "d"]]
     with pytest.raises(ValueError, match="separator=';' is for the cells of a table, not for labels='folders'"):
         load(five, separator=";")
@@ -125,7 +124,7 @@ def test_a_separator_is_what_is_asked_for(five):
 
 def test_a_separator_from_the_command_line(five, tmp_path, capsys):
     table(five, "path,tags\n" + "".join(f'{i}.wav,"{(DISCOGS, "Rock")[i % 2]}"\n' for i in range(5)))
-    given = ["data", "check", "folder", "--root", str(five), "--option", f"labels={five}/labels.csv"]
+    given = ["data", "check", "folder", "--root", str(five), "--labels", f"{five}/labels.csv"]
     cli.main([*given, "--option", "separator=|", "--option", "multilabel=false"])
     assert "2 tags" in capsys.readouterr().out
 
@@ -238,7 +237,10 @@ def test_words_for_nothing_are_no_labels(five, cell):
         ds = written(five, ["rock|pop", cell, "rock"])
     assert ds.tags == ["pop", "rock"]
     assert tags_of(ds)[1] == []
-    with pytest.warns(UserWarning), pytest.raises(DatasetError, match=r"1\.wav has 0 tags"):
+    with (
+        pytest.warns(UserWarning, match="taken for no tag"),
+        pytest.raises(DatasetError, match=r"1\.wav has 0 tags"),
+    ):
         written(five, ["pop", cell, "rock"])
 
 
@@ -263,7 +265,7 @@ def test_rows_that_contradict_each_other_are_named(five, again):
     "path", ["../0.wav", "a/../../0.wav", "a\\..\\..\\0.wav", "/0.wav", "C:/0.wav", "\\\\host\\0.wav"]
 )
 def test_paths_stay_in_the_folder(five, path):
-    with pytest.raises(DatasetError, match="row 2: path .* paths are relative to the root folder, inside it"):
+    with pytest.raises(DatasetError, match=r"row 2: path .* paths are relative to the root folder, inside it"):
         load(five, labels=str(table(five, f"path,tags\n{path},rock\n1.wav,pop\n")))
 
 
@@ -321,7 +323,7 @@ def test_a_split_without_validation_draws_it_from_training(tmp_path):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["train/a/0.wav", "test/b/1.wav", "rock/2.wav"], "'test', 'train' are parts of a split, and beside them is 'rock'"),
+        (["train/a/0.wav", "test/b/1.wav", "rock/2.wav"], "are parts of a split, and beside them is 'rock'"),
         (["train/0.wav", "test/1.wav"], "'test', 'train' are parts of a split, and there are no label folders"),
         (["train/a/0.wav", "train/b/1.wav", "test/2.wav"], "test/2.wav: lies in 'test', a part of the split"),
         (["fold1/0.wav", "fold2/1.wav"], "are folds of a cross-validation, not labels"),

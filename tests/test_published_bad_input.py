@@ -386,7 +386,8 @@ def test_nothing_else_is_taken_for_the_data_set(mini, name, skip, tmp_path):  # 
     options = {"on_error": "skip", "missing": "skip"} if skip else {}
     for root in (tmp_path, *(mini(other) for other in NAMES if other != name)):
         with pytest.raises(
-            DatasetError, match="does not look like|none of the 1000 audio files|do not have the names of NSynth's"
+            DatasetError,
+            match=r"does not look like|none of the 1000 audio files|do not have the names of NSynth's",
         ):
             load(root, name, **options)
 

@@ -80,7 +80,7 @@ def listed(cell: str) -> list[str] | None:
         raise ValueError("is a list of something else than names")
     items = inner.split(",") if "," in inner or not re.fullmatch(r"[\d.\s]+", inner) else inner.split()
     if "..." in map(str.strip, items):
-        raise ValueError("was abbreviated (...)")
+        raise ValueError("was abbreviated")
     return [item for item in items if item.strip() not in MISSING]
 
 

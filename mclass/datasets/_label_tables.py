@@ -108,7 +108,7 @@ def _entry(table: Path, number: int, cells: dict[str, str]) -> Entry:
     )
 
 
-def _separators(delimiter: str, multilabel: bool | None) -> str:
+def _separators(delimiter: str, multilabel: bool | None = None) -> str:
     """What separates tags: ``|`` and ``;``, and commas in a table that needs quotes around them, too.
 
     Where the cells of a table are not separated by commas, a comma is part of a name: "Folk, World, & Country".
@@ -136,20 +136,21 @@ def _read_tags(
 
 def _warn_of_commas(table: Path, cells: list[str], splits: bool) -> None:
     """Say where a comma may have been misunderstood: it separates tags, or belongs to a name."""
-    parts = {cell: split_tags(cell) for cell in set(cells) if "," in cell and listed(cell) is None}
-    used = Counter(part for cell in set(cells) for part in (parts.get(cell) or [clean(cell)]))
-    for cell, found in sorted(parts.items()):
-        apart = any(used[part] > 1 for part in found)
-        joined = any(part.lower().startswith(("&", "and ", "+")) for part in found)
+    pieces = {piece for cell in set(cells) if listed(cell) is None for piece in split_tags(cell, _separators(";"))}
+    names = {piece: split_tags(piece, ",") for piece in sorted(pieces)}
+    used = Counter(name for found in names.values() for name in found)
+    for piece, found in names.items():
+        apart = any(used[name] > 1 for name in found)
+        joined = any(name.lower().startswith(("&", "and ", "+")) for name in found)
         if len(found) > 1 and splits and (not apart or joined):
             warn(
-                f"{table}: {cell!r} is taken for {len(found)} tags, {', '.join(map(repr, found))}. If it is one, "
+                f"{table}: {piece!r} is taken for {len(found)} tags, {', '.join(map(repr, found))}. If it is one, "
                 "say what separates tags: separator='|', or '' for nothing; if not, separator=','."
             )
             return
         if len(found) > 1 and not splits and apart:
             warn(
-                f"{table}: {cell!r} is taken for one tag, but {max(found, key=used.get)!r} is one of its own. If "
+                f"{table}: {piece!r} is taken for one tag, but {max(found, key=used.get)!r} is one of its own. If "
                 "commas separate tags, say so: separator=','."
             )
             return

@@ -155,9 +155,7 @@ class Folder(MusicDataset):
             _label_tables.check_repeats(table, entries)
         else:
             if separator is not None:
-                raise ValueError(
-                    f"separator={separator!r} is of a table's cells, and labels={labels!r} is no table"
-                )
+                raise ValueError(f"separator={separator!r} is for the cells of a table, not for labels={labels!r}")
             paths = audio_below(self.root)
             if not paths:
                 raise DatasetError(
