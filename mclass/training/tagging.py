@@ -83,7 +83,6 @@ class Tagging(Task):
     """
 
     larger_is_better = True
-    targets_in_batch = 1
 
     def __init__(
         self,

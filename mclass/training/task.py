@@ -64,7 +64,6 @@ class Task(lightning.LightningModule):
     monitor: str = "valid_loss"
     larger_is_better: bool = False
     unused_parameters: bool = False
-    targets_in_batch: int | None = None  # the tensor of a batch in which NaN is no fault but an unknown label
 
     def __init__(
         self,
@@ -155,7 +154,7 @@ class Task(lightning.LightningModule):
         bad = [
             index
             for number, part in enumerate(_tensors(batch))
-            if part.is_floating_point() and number != self.targets_in_batch
+            if part.is_floating_point() and number != 1  # the second are labels, in which NaN is an unknown one
             for index in (~part.flatten(1).isfinite().all(1)).nonzero().flatten().tolist()
         ]
         guess = f"Its rows {sorted({*bad})} hold NaN or infinity." if bad else guess
