@@ -69,6 +69,7 @@ def test_lists_as_programs_write_them(five, write, sep):
         ("guitar| slow;guitar, ", ["guitar", "slow"]),
         ("['caf\\u00e9']", ["café"]),
         ("[print('ran')]", ["print('ran')"]),
+        ("guitar\nslow", ["guitar", "slow"]),
     ],
 )
 def test_cells(five, cell, found):
@@ -115,6 +116,15 @@ def test_a_comma_that_may_be_part_of_a_name_is_named_and_can_be_decided(five):
     assert written(five, ["rock, pop", "rock", "pop, jazz"]).tags == ["jazz", "pop", "rock"]  # clear enough
 
 
+@pytest.mark.parametrize("write", [str, lambda row: str(np.array(row)), lambda row: "|".join(map(str, row))])
+def test_vectors_in_a_cell_have_no_names(five, write):
+    with pytest.raises(
+        DatasetError, match=r"hold zeros and ones, .* and no names\. Give each tag a column of its own"
+    ):
+        written(five, [write(row) for row in ([0, 1, 0], [1, 1, 0], [0, 0, 0])])
+    assert written(five, ["0", "1", "0"]).tags == ["0", "1"]
+
+
 def test_a_separator_is_what_is_asked_for(five):
     labels = str(table(five, "path,tags\n0.wav,a/b|c\n1.wav,b\n2.wav,b/d\n"))
     assert tags_of(load(five, labels=labels, separator="/")) == [["a", "b|c"], ["b"], ["b", "d"]]
@@ -155,6 +165,11 @@ def test_cells_that_say_nothing_are_unknown(five, gap):
     assert ds.multilabel
     with pytest.raises(DatasetError, match="some labels are unknown, which single-label data cannot have"):
         load(five, labels=labels, multilabel=False)
+
+
+def test_a_column_without_a_yes_is_named(five):
+    with pytest.warns(UserWarning, match="no row says yes to 'harp', so nothing can be learned of it"):
+        assert load(five, labels=str(table(five, "path,a,harp\n0.wav,1,0\n1.wav,0,0\n"))).tags == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +220,8 @@ def test_labels_that_look_the_same_are_one(tmp_path, one, other, where):
 @pytest.mark.parametrize(
     ("one", "other"),
     [("Rock", "rock"), ("hip-hop", "hip hop"), ("Hip Hop", "hiphop"), ("ｒｏｃｋ", "rock"), ("1", "1.0"),
-     ("hip\u2011hop", "hip-hop"), ("straße", "STRASSE"), ("drum_and_bass", "drum and bass")],
+     ("hip\u2011hop", "hip-hop"), ("straße", "STRASSE"), ("drum_and_bass", "drum and bass"),
+     ("Drum & Bass", "drum and bass"), ("R & B", "R&B")],
 )  # fmt: skip
 @pytest.mark.parametrize("where", ["table", "folders"])
 def test_labels_that_may_be_one_are_named(tmp_path, one, other, where):

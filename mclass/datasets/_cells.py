@@ -14,7 +14,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterable
 
-SEPARATORS = "|;,"
+SEPARATORS = "|;,\n\r"  # a spreadsheet's cell may have several lines
 # What programs write where there is nothing (pandas reads these as missing, too).
 MISSING = frozenset(("", "#N/A", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"))
 
@@ -107,8 +107,17 @@ def _unescaped(quoted: str) -> str:
             return str(ast.literal_eval(quoted))
 
 
+def is_vector(cell: str) -> bool:
+    """Whether a cell holds zeros and ones for all tags, and not names.
+
+    >>> is_vector("[0, 1, 0]"), is_vector("0|1"), is_vector("[1, 2]")
+    (True, True, False)
+    """
+    return re.fullmatch(r"[\[(]?\s*[01](\.0?)?([\s,;|]+[01](\.0?)?)+\s*[\])]?", cell.strip()) is not None
+
+
 def look_alikes(names: Iterable[str]) -> list[list[str]]:
-    """Names that differ in nothing but case, width, hyphens, blanks, or how a number is written.
+    """Names that differ in case, width, hyphens, blanks, apostrophes, "and", or the way of writing a number alone.
 
     Examples
     --------
@@ -125,5 +134,6 @@ def _essence(name: str) -> str:
     text = unicodedata.normalize("NFKC", name).casefold().strip()
     if re.fullmatch(r"[+-]?[0-9]+(\.[0-9]*)?", text):
         return f"{float(text):g}"
+    text = re.sub(r"\s*([&/+])\s*", r"\1", re.sub(r"[\s_]and[\s_]", "&", re.sub("[‘’´`]", "'", text)))
     letter = r"[^\W\d_]"
     return re.sub(rf"(?<={letter})[\s_‐-―-]+(?={letter})", "", text)

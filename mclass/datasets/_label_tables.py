@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from mclass.datasets._cells import MISSING, SEPARATORS, clean, listed, split_tags
+from mclass.datasets._cells import MISSING, SEPARATORS, clean, is_vector, listed, split_tags
 from mclass.datasets._labelling import SPLITS, Entry, warn
 from mclass.errors import DatasetError
 
@@ -119,6 +119,15 @@ def _separators(delimiter: str, multilabel: bool | None = None) -> str:
 def _read_tags(
     table: Path, entries: list[Entry], cells: list[dict[str, str]], separators: str, by_default: bool
 ) -> None:
+    vectors = [row["tags"] for row in cells if is_vector(row["tags"])]
+    if (
+        len(vectors) == len(cells)
+        and len({len(re.findall("[01]", re.sub(r"\.0?", "", one))) for one in vectors}) == 1
+    ):
+        raise DatasetError(
+            f"{table}: the cells of tags hold zeros and ones, {vectors[0][:40]!r}, and no names. Give each tag a "
+            "column of its own, with its name above."
+        )
     for entry, row in zip(entries, cells, strict=True):
         try:
             entry.tags = [] if row["tags"] in MISSING else split_tags(row["tags"], separators)
@@ -174,6 +183,7 @@ def _read_indicators(
     columns = _indicators(list(names), [(0, list(row.values())) for row in cells])
     nowhere = True
     for entry, row in zip(entries, cells, strict=True):
+        entry.unknown = []
         for column in columns:
             cell = row[column].lower()
             if cell in _YES:
@@ -187,6 +197,9 @@ def _read_indicators(
                     f"{table}, row {entry.row}: {row[column]!r} below {names[column]!r}; a column for each tag "
                     "holds 1, 0, or nothing (also ? or -1) where nobody knows. Remove columns that are no tags."
                 )
+    has = {tag for entry in entries for tag in entry.tags}
+    if never := [names[column] for column in columns if names[column] not in has]:
+        warn(f"{table}: no row says yes to {', '.join(map(repr, never[:5]))}, so nothing can be learned of it")
     if nowhere:
         raise DatasetError(
             f"{table}: no cell below {', '.join(names[column] for column in columns[:5])} says no. Write 0 for "

@@ -33,7 +33,7 @@ class Entry:
     track: str = ""
     artist: str = ""
     split: str = ""
-    unknown: list[str] = field(default_factory=list)  # tags of which nobody knows whether it has them
+    unknown: list[str] | None = None  # where each tag has a column: those of which nobody knows
     row: int = 0  # of a table, counted from 1
 
 

@@ -214,7 +214,10 @@ class Folder(MusicDataset):
         """Set `tags`, `multilabel` and the multi-hot `labels`."""
         counts = [len(entry.tags) for entry in self._entries]
         unknown = any(entry.unknown for entry in self._entries)
-        self.multilabel = (unknown or max(counts) > 1) if multilabel is None else multilabel
+        if multilabel is None:  # a row of zeros among columns of tags has none of them
+            by_column = self._entries[0].unknown is not None
+            multilabel = unknown or max(counts) > 1 or (by_column and min(counts) < 1)
+        self.multilabel = multilabel
         if unknown and not self.multilabel:
             raise DatasetError(
                 f"{self.root}: some labels are unknown, which single-label data cannot have. Leave these files "
@@ -257,7 +260,7 @@ class Folder(MusicDataset):
         if unknown:
             self.known = np.ones(self.labels.shape, bool)
             for row, entry in enumerate(self._entries):
-                self.known[row, [column[tag] for tag in entry.unknown if tag in column]] = False
+                self.known[row, [column[tag] for tag in entry.unknown or () if tag in column]] = False
 
     def _nearer_root(self) -> str:
         """A guess at the root that was meant, where all files are in one folder."""

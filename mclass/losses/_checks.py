@@ -333,6 +333,8 @@ def check_zero_one(name: str, x: torch.Tensor, soft: bool = False) -> None:
         guess = "" if soft else " (Are these class indices, scores, or mixed examples? The last need soft=True)"
         if x[tuple(place)].isnan():
             guess = " (Unknown labels? mclass.losses.split_unknown makes targets and known= of them)"
+            if name == "labels":
+                guess = " (Unknown labels? Examples are compared by all of their tags: leave these out)"
         raise ValueError(f"{name} must be {allowed}, found {x[tuple(place)].item():g} in row {place[0]}.{guess}")
 
 
