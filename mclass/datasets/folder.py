@@ -16,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from mclass import audio
-from mclass.datasets import _cells, _label_tables, _labelling
+from mclass.datasets import _encoding, _label_tables, _labelling
 from mclass.datasets.base import MusicDataset, Subset, split_by_group
 from mclass.errors import AudioError, DatasetError, unknown_name
 
@@ -140,7 +140,9 @@ class Folder(MusicDataset):
         )
         self.track_ids = np.array([entry.track or entry.path for entry in self._entries])
         self.artist_ids = np.array([entry.artist or entry.track or entry.path for entry in self._entries])
-        self._encode(multilabel, tags)
+        self.tags, self.multilabel, self.labels, self.known = _encoding.encode(
+            self.root, self._entries, multilabel, tags
+        )
 
     def _label(
         self, labels: str, separator: str | None, group: str | None, multilabel: bool | None
@@ -209,66 +211,6 @@ class Folder(MusicDataset):
             hint = hint if num_usable else ""
             raise DatasetError(f"{self.root}: {count}: {first}{more}.{hint}")
         warnings.warn(f"{self.root}: {count} and were skipped (see .skipped): {first}{more}", stacklevel=4)
-
-    def _encode(self, multilabel: bool | None, tags: Sequence[str] | None) -> None:
-        """Set `tags`, `multilabel` and the multi-hot `labels`."""
-        counts = [len(entry.tags) for entry in self._entries]
-        unknown = any(entry.unknown for entry in self._entries)
-        if multilabel is None:  # a row of zeros among columns of tags has none of them
-            by_column = self._entries[0].unknown is not None
-            multilabel = unknown or max(counts) > 1 or (by_column and min(counts) < 1)
-        self.multilabel = multilabel
-        if unknown and not self.multilabel:
-            raise DatasetError(
-                f"{self.root}: some labels are unknown, which single-label data cannot have. Leave these files "
-                "out of the table, or pass multilabel=True."
-            )
-        if not self.multilabel and set(counts) != {1}:
-            wrong = next(entry for entry in self._entries if len(entry.tags) != 1)
-            raise DatasetError(
-                f"{self.root / wrong.path} has {len(wrong.tags)} tags ({', '.join(wrong.tags) or 'none'}); a "
-                "single-label data set has one for each file. Pass multilabel=True to allow several or none."
-            )
-        found = sorted({tag for entry in self._entries for tag in entry.tags})
-        self.tags = found if tags is None else [_cells.clean(tag) for tag in tags]
-        strange = [tag for tag in found if tag not in self.tags]
-        if strange:
-            raise DatasetError(f"{self.root}: {unknown_name('tag', strange[0], self.tags)}")
-        if tags is None and (alike := _cells.look_alikes(found)):
-            named = "; ".join(" and ".join(map(repr, names)) for names in alike)
-            _labelling.warn(
-                f"{self.root}: {named} may be the same label, and count as different ones. Rename one of them; if "
-                "they differ, list all labels in tags=."
-            )
-        absent = [tag for tag in self.tags if tag not in found]
-        if absent or len(set(self.tags)) != len(self.tags):
-            what = f"no file has {', '.join(map(repr, absent))}" if absent else "a tag is given twice"
-            raise DatasetError(
-                f"{self.root}: {what}, of the tags asked for. Nothing can be learned about it: leave it out."
-            )
-        if len(self.tags) < (1 if self.multilabel else 2):
-            raise DatasetError(
-                f"{self.root}: all {len(self)} files have the label {', '.join(self.tags) or 'nothing'}; "
-                f"a classifier needs at least two. {self._nearer_root()}"
-                if self.tags
-                else f"{self.root}: no file has a tag"
-            )
-        column = {tag: i for i, tag in enumerate(self.tags)}
-        self.labels = np.zeros((len(self._entries), len(self.tags)), np.uint8)
-        for row, entry in enumerate(self._entries):
-            self.labels[row, [column[tag] for tag in entry.tags]] = 1
-        if unknown:
-            self.known = np.ones(self.labels.shape, bool)
-            for row, entry in enumerate(self._entries):
-                self.known[row, [column[tag] for tag in entry.unknown or () if tag in column]] = False
-
-    def _nearer_root(self) -> str:
-        """A guess at the root that was meant, where all files are in one folder."""
-        tops = {entry.path.split("/")[0] for entry in self._entries}
-        below = {entry.path.split("/")[1] for entry in self._entries if entry.path.count("/") > 1}
-        if len(tops) == 1 and len(below) > 1:
-            return f"Did you mean root={str(self.root / tops.pop())!r}?"
-        return "(Is root one level too deep?)"
 
     def __len__(self) -> int:
         return len(self._entries)
