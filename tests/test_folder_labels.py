@@ -260,6 +260,14 @@ def test_words_for_nothing_are_no_labels(five, cell):
         written(five, ["pop", cell, "rock"])
 
 
+def test_artists_who_look_the_same_are_one_and_nothing_is_no_artist(tmp_path):
+    artists = ["Björk", unicodedata.normalize("NFD", "Björk "), "Bjo\u0308rk\u00a0", "nan", "", "None"]
+    make(tmp_path, *[f"{i}.wav" for i in range(6)])
+    rows = "".join(f"{i}.wav,{'ab'[i % 2]},{artist}\n" for i, artist in enumerate(artists))
+    ds = load(tmp_path, labels=str(table(tmp_path, "path,tags,artist\n" + rows)))
+    assert ds.artist_ids.tolist() == ["Björk"] * 3 + ["3.wav", "4.wav", "5.wav"]
+
+
 # --- paths in a table -----------------------------------------------------------------------------------------
 
 

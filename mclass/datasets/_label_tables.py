@@ -96,13 +96,14 @@ def spell_as_on_disk(root: Path, entries: list[Entry], list_paths: Callable[[Pat
 
 
 def _entry(table: Path, number: int, cells: dict[str, str]) -> Entry:
-    split = cells.get("split", "").lower()
+    given = {name: "" if cell in MISSING else clean(cell) for name, cell in cells.items() if name in _OPTIONAL}
+    split = given.get("split", "").lower()
     if split and split not in SPLITS:
         raise DatasetError(f"{table}, row {number}: split {split!r}; allowed: train, valid, test")
     return Entry(
         _relative_path(table, number, cells["path"]),
-        track=cells.get("track", ""),
-        artist=cells.get("artist", ""),
+        track=given.get("track", ""),
+        artist=given.get("artist", ""),
         split=SPLITS.get(split, ""),
         row=number,
     )
