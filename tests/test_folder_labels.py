@@ -128,6 +128,8 @@ def test_vectors_in_a_cell_have_no_names(five, write):
 def test_a_separator_is_what_is_asked_for(five):
     labels = str(table(five, "path,tags\n0.wav,a/b|c\n1.wav,b\n2.wav,b/d\n"))
     assert tags_of(load(five, labels=labels, separator="/")) == [["a", "b|c"], ["b"], ["b", "d"]]
+    with pytest.raises(ValueError, match=r"separator is text, .*, got 5"):
+        load(five, labels=labels, separator=5)
     with pytest.raises(ValueError, match="separator=';' is for the cells of a table, not for labels='folders'"):
         load(five, separator=";")
 

@@ -125,7 +125,7 @@ def compile_pattern(option: str, pattern: str, groups: tuple[str, ...]) -> re.Pa
 def match(pattern: re.Pattern, path: str) -> dict[str, str] | None:
     """The named groups, searched for in the file name, or in the whole path if the pattern has a ``/``."""
     found = pattern.search(path if "/" in pattern.pattern else path.rpartition("/")[2])
-    return {name: text or "" for name, text in found.groupdict().items()} if found else None
+    return {name: clean(text or "") for name, text in found.groupdict().items()} if found else None
 
 
 def from_pattern(paths: list[str], pattern: str) -> tuple[list[Entry], Problems]:
@@ -139,7 +139,7 @@ def from_pattern(paths: list[str], pattern: str) -> tuple[list[Entry], Problems]
         if found is None:
             problems.append((path, "its name does not match the pattern"))
         else:
-            tags = split_tags(found["tags"]) if "tags" in found else [clean(found["label"])]
+            tags = split_tags(found["tags"]) if "tags" in found else [found["label"]]
             entries.append(Entry(path, tags, found.get("track", ""), found.get("artist", "")))
     if paths and not entries:
         raise DatasetError(

@@ -121,6 +121,8 @@ class Folder(MusicDataset):
             raise ValueError(
                 f"fractions of training, validation and test are positive and sum to 1, got {fractions}"
             )
+        if not isinstance(separator, str | None):
+            raise ValueError(f"separator is text, such as '|', or '' for none, got {separator!r}")
         self.root = _check_root(root)
         self.name, self.sample_rate = self.root.name, sample_rate
         self.fractions, self.seed = tuple(fractions), seed
