@@ -362,6 +362,21 @@ def test_folders_that_are_no_labels(tmp_path, names, message):
         load(make(tmp_path, *names))
 
 
+def test_folders_that_this_package_wrote(tmp_path):
+    ds = load(make(tmp_path / "own", *[f"{label}/{i}.wav" for label in "ab" for i in range(4)]))
+    datasets.prepare(ds, tmp_path / "prepared", "flac", progress=False, workers=1)
+    datasets.shard(ds, tmp_path / "shards", progress=False, workers=1)
+    for name, command in (("prepared", "prepare"), ("shards", "shard")):
+        with pytest.raises(DatasetError, match=rf"written by mclass data {command}; .* --dataset {name}\)"):
+            load(tmp_path / name)
+
+
+def test_numbered_folders_may_be_no_labels(tmp_path):
+    with pytest.warns(UserWarning, match=r"folders 000, 001, … are taken for labels\. If they only keep"):
+        assert load(make(tmp_path / "fma", "000/0.wav", "001/1.wav")).tags == ["000", "001"]
+    assert load(make(tmp_path / "digits", "0/0.wav", "1/1.wav")).tags == ["0", "1"]
+
+
 def test_labels_with_words_of_a_split_in_their_names(tmp_path):
     make(tmp_path, "train/0.wav", "plane/1.wav", "test tone/2.wav", "train whistle/3.wav", "evaluate/4.wav")
     assert load(tmp_path).tags == ["evaluate", "plane", "test tone", "train", "train whistle"]

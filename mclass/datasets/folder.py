@@ -124,6 +124,7 @@ class Folder(MusicDataset):
         if not isinstance(separator, str | None):
             raise ValueError(f"separator is text, such as '|', or '' for none, got {separator!r}")
         self.root = _check_root(root)
+        _refuse_stored(self.root)
         self.name, self.sample_rate = self.root.name, sample_rate
         self.fractions, self.seed = tuple(fractions), seed
 
@@ -331,6 +332,17 @@ def _check_root(root: str | os.PathLike) -> Path:
 def _is_hidden(name: str) -> bool:
     """Whether a file or folder is hidden, or one that systems leave behind."""
     return name.startswith((".", "@")) or name in ("__MACOSX", "$RECYCLE.BIN", "lost+found")
+
+
+def _refuse_stored(root: Path) -> None:
+    """Say which data set reads a folder that `prepare` or `shard` wrote: its sub-folders are no labels."""
+    is_prepared = (root / "manifest.json").is_file() and (root / "arrays.npz").is_file()
+    if is_prepared or ((root / "index.json").is_file() and any(root.glob("*.tar"))):
+        command, name = ("prepare", "prepared") if is_prepared else ("shard", "shards")
+        raise DatasetError(
+            f"{root} was written by mclass data {command}; load it as the data set {name!r} (command line: "
+            f"--dataset {name})."
+        )
 
 
 def audio_below(root: Path) -> list[str]:
