@@ -103,6 +103,8 @@ def test_a_comma_is_part_of_a_name_where_it_does_not_separate_cells(five, sep):
     assert tags_of(ds) == [[DISCOGS], ["Rock"], ["Pop", "Rock"]]
     with pytest.warns(UserWarning, match="'Pop, Rock' is taken for one tag, but 'Rock' is one of its own"):
         assert "Pop, Rock" in written(five, ["Pop, Rock", "Rock", DISCOGS], sep=sep).tags
+    with pytest.warns(UserWarning, match=r"'Pop, Rock' is taken for one tag\. If commas separate tags, say so"):
+        written(five, ["Pop, Rock", "Jazz", DISCOGS], sep=sep)
 
 
 def test_a_comma_that_may_be_part_of_a_name_is_named_and_can_be_decided(five):

@@ -82,8 +82,8 @@ def from_folders(paths: list[str]) -> tuple[list[Entry], Problems]:
             )
         if len(tops) > 1 and all(re.fullmatch(r"\d\d+", top) for top in tops) and len({*map(len, tops)}) == 1:
             warn(
-                f"the folders {', '.join(tops[:3])}, … are taken for labels. If they only keep files apart, say in "
-                "a table, or by a pattern, what is in each file (labels=)."
+                f"the folders {', '.join(tops[:3])}, … are taken for labels. If they only keep files apart, say "
+                "in a table, or by a pattern, what is in each file (labels=)."
             )
         below = parts_of({one[1] for one in inside}) if all(len(one) > 2 for one in inside) else {}
         in_parts = below and all(one[1] in below for one in inside)  # rock/train/1.wav
