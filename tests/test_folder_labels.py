@@ -94,6 +94,12 @@ def test_lists_that_are_none(five, cell, message):
         written(five, [cell, "x", "y"])
 
 
+def test_names_of_files_that_hold_no_list(tmp_path):
+    make(tmp_path, "['rock'-0.wav", "pop,jazz-1.wav")
+    with pytest.raises(DatasetError, match="what the pattern finds in its name begins like a list of names"):
+        load(tmp_path, labels="(?P<tags>.*)-")
+
+
 DISCOGS = "Folk, World, & Country"
 
 

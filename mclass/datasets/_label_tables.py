@@ -161,8 +161,8 @@ def _warn_of_commas(table: Path, cells: list[str], splits: bool) -> None:
         if len(found) > 1 and not splits and (apart or not joined):
             but = f", but {max(found, key=used.get)!r} is one of its own" if apart else ""
             warn(
-                f"{table}: {piece!r} is taken for one tag{but}. If commas separate tags, say so: separator=','; if "
-                "not, separator='|'."
+                f"{table}: {piece!r} is taken for one tag{but}. If commas separate tags, say so: separator=','; "
+                "if not, separator='|'."
             )
             return
 

@@ -144,7 +144,11 @@ def from_pattern(paths: list[str], pattern: str) -> tuple[list[Entry], Problems]
         if found is None:
             problems.append((path, "its name does not match the pattern"))
         else:
-            tags = split_tags(found["tags"]) if "tags" in found else [found["label"]]
+            try:
+                tags = split_tags(found["tags"]) if "tags" in found else [found["label"]]
+            except ValueError as error:
+                problems.append((path, f"what the pattern finds in its name {error}"))
+                continue
             entries.append(Entry(path, tags, found.get("track", ""), found.get("artist", "")))
     if paths and not entries:
         raise DatasetError(

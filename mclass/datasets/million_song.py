@@ -185,7 +185,10 @@ def _own(folder: Path, path: Path) -> Lists:
     elif kind in (".csv", ".tsv"):
         columns = read_columns(path, ["track_id", "split", "tags"], delimiter="\t" if kind == ".tsv" else ",")
         rows = zip(*columns.values(), strict=True)
-        found = [(track, part, split_tags(cell)) for track, part, cell in rows]
+        try:
+            found = [(track, part, split_tags(cell)) for track, part, cell in rows]
+        except ValueError as error:
+            raise DatasetError(f"{path}: a cell of tags {error}. Write the tags between |: guitar|slow") from None
     else:
         raise ValueError(
             f"{unknown_name('split', str(path), _MARKERS)}; or a .csv, .tsv, .json or .npz file of yours"
