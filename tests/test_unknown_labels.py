@@ -227,6 +227,17 @@ def test_what_stands_in_for_unknown_labels_changes_nothing(options):
     assert run.history.valid_roc_auc[run.best_epoch] == pytest.approx(expected)
 
 
+def test_a_batch_that_diverges_is_blamed_on_the_sound_and_not_on_unknown_labels(tmp_path):
+    train = Judged(24)
+    train.audio[5] = torch.full_like(train.audio[5], torch.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", metrics.UndefinedTagsWarning)
+        with pytest.raises(ModelError, match=r"rows \[\d\] hold NaN"):
+            training.fit(
+                training.Tagging(small()), train, Judged(18, seed=1), epochs=1, batch_size=8, progress=False
+            )
+
+
 def test_a_loss_of_ones_own_knows_masks_or_is_refused():
     for criterion in (nn.BCEWithLogitsLoss(), nn.MultiLabelSoftMarginLoss()):
         with pytest.raises(ModelError, match=rf"{type(criterion).__name__} cannot leave them out"):
