@@ -7,6 +7,7 @@ kind are one ordinary blank, and none is at either end.
 from __future__ import annotations
 
 import ast
+import html
 import json
 import re
 import unicodedata
@@ -56,6 +57,7 @@ def split_tags(cell: str, separators: str = SEPARATORS) -> list[str]:
     >>> split_tags("Folk, World, & Country", separators="|")
     ['Folk, World, & Country']
     """
+    cell = re.sub(r"&(?:amp|lt|gt|quot|apos|#\d+);", lambda entity: html.unescape(entity[0]), cell)
     found = listed(cell.strip())
     if found is None:
         found = re.split(f"[{re.escape(separators)}]", cell) if separators else [cell]
@@ -65,6 +67,8 @@ def split_tags(cell: str, separators: str = SEPARATORS) -> list[str]:
 
 def listed(cell: str) -> list[str] | None:
     """The items of a list; None if the cell is none."""
+    if cell in ("()", "{}", "set()", "frozenset()"):
+        return []
     match = _ARRAY.fullmatch(cell)
     if match is None:
         match = _TUPLE_OR_SET.fullmatch(cell)
@@ -113,7 +117,9 @@ def is_vector(cell: str) -> bool:
     >>> is_vector("[0, 1, 0]"), is_vector("0|1"), is_vector("[1, 2]")
     (True, True, False)
     """
-    return re.fullmatch(r"[\[(]?\s*[01](\.0?)?([\s,;|]+[01](\.0?)?)+\s*[\])]?", cell.strip()) is not None
+    return (
+        re.fullmatch(r"(?:[\w.]+\()?[\[(]?\s*[01](\.0?)?([\s,;|]+[01](\.0?)?)+\s*[\])]*", cell.strip()) is not None
+    )
 
 
 def look_alikes(names: Iterable[str]) -> list[list[str]]:
@@ -131,7 +137,7 @@ def look_alikes(names: Iterable[str]) -> list[list[str]]:
 
 
 def _essence(name: str) -> str:
-    text = unicodedata.normalize("NFKC", name).casefold().strip()
+    text = unicodedata.normalize("NFKC", name).casefold().strip(" \"'")
     if re.fullmatch(r"[+-]?[0-9]+(\.[0-9]*)?", text):
         return f"{float(text):g}"
     text = re.sub(r"\s*([&/+])\s*", r"\1", re.sub(r"[\s_]and[\s_]", "&", re.sub("[‘’´`]", "'", text)))
