@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+import soundfile
 from miniatures import changed, home, mini  # noqa: F401
 
 from mclass import datasets
@@ -370,3 +371,28 @@ def test_lists_that_do_not_belong_together(changed):  # noqa: F811
     (root / "splits" / "valid_ids.npy").unlink()
     with pytest.raises(DatasetError, match="no such file"):
         load(root, "million_song")
+
+
+# --- another data set's folder ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("skip", [False, True])
+def test_nothing_else_is_taken_for_the_data_set(mini, name, skip, tmp_path):  # noqa: F811
+    """Other recordings, with one that NSynth could have named, and each of the other data sets."""
+    for path in ("rock/0.wav", "jazz/1.wav", "bass_electronic_000-036-100.wav", "song.wav"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        soundfile.write(tmp_path / path, np.zeros(100), 16_000)
+    options = {"on_error": "skip", "missing": "skip"} if skip else {}
+    for root in (tmp_path, *(mini(other) for other in NAMES if other != name)):
+        with pytest.raises(
+            DatasetError,
+            match=r"does not look like|none of the 1000 audio files|do not have the names of NSynth's",
+        ):
+            load(root, name, **options)
+
+
+def test_a_folder_of_notes_alone_is_nsynth(tmp_path):
+    for note in ("bass_electronic_000-036-100", "flute_acoustic_002-060-050"):
+        soundfile.write(tmp_path / f"{note}.wav", np.zeros(100), 16_000)
+    assert load(tmp_path, "nsynth").tags == ["bass", "flute"]

@@ -276,6 +276,7 @@ def test_million_song_cals(mini):  # noqa: F811
     student = load(root, "million_song", student=True)
     assert len(student) == 6
     assert not student.labels.any()
+    assert not student.known.any()  # nobody said no
     with pytest.raises(ValueError, match="has no student part"):
         load(root, "million_song", split="lastfm", student=True)
 

@@ -32,6 +32,8 @@ def test_prepared_and_sharded(mini, name, tmp_path):  # noqa: F811
     assert again.fingerprint == ready.fingerprint
     assert (again.tags, again.multilabel, again.sample_rate) == (data.tags, data.multilabel, data.sample_rate)
     np.testing.assert_array_equal(again.labels, data.labels)
+    assert (data.known is not None) == (name == "openmic")
+    np.testing.assert_array_equal(again.known, data.known)
     np.testing.assert_array_equal(again.track_ids.astype(str), data.track_ids.astype(str))
     np.testing.assert_array_equal(again.artist_ids.astype(str), data.artist_ids.astype(str))
     for index in (0, len(data) - 1):
@@ -44,3 +46,6 @@ def test_prepared_and_sharded(mini, name, tmp_path):  # noqa: F811
     assert parts[0].tags == data.tags
     for part, same in zip(parts, published, strict=True):
         assert part.labels.sum(0).tolist() == same.labels.sum(0).tolist()
+        assert part.partly_labelled == same.partly_labelled
+        if same.partly_labelled:
+            assert part.known.sum(0).tolist() == same.known.sum(0).tolist()

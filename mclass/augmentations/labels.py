@@ -18,7 +18,7 @@ from mclass.errors import unknown_name
 
 
 class LabelAware(Transform):
-    """Leave examples alone that carry a tag which the transform may change.
+    """Leave examples alone that carry, or may carry, a tag which the transform may change.
 
     Called as ``transform(waveforms, generator, labels=labels)``, alone or inside a chain.
 
@@ -68,7 +68,7 @@ class LabelAware(Transform):
                 f"labels must have shape (batch, num_tags), ({batch}, {len(self.tags)}), got {tuple(labels.shape)}"
             )
         columns = [self.tags.index(tag) for tag in self.protect]
-        chosen = ~(labels[:, columns] > 0).any(1)
+        chosen = (labels[:, columns] == 0).all(1)  # a tag that is unknown (NaN) may be there, and protects, too
         return {"chosen": chosen, "parameters": self.transform.draw(batch, generator, labels)}
 
     def change(self, waveforms: torch.Tensor, chosen: torch.Tensor, parameters: dict) -> torch.Tensor:

@@ -62,7 +62,8 @@ class Mixup(nn.Module):
         ----------
         waveforms : torch.Tensor, shape (batch, samples)
         labels : torch.Tensor, shape (batch, num_tags)
-            Multi-hot or one-hot. Class indices become one-hot with ``torch.nn.functional.one_hot``.
+            Multi-hot or one-hot. Class indices become one-hot with ``torch.nn.functional.one_hot``. An unknown
+            label is NaN, and makes that of the mixture unknown.
         generator : torch.Generator, optional
             On the CPU.
 

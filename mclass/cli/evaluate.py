@@ -92,32 +92,38 @@ def _score(out: Path | None, options: argparse.Namespace) -> int:
     else:
         data = load_splits(options, model.sample_rate)[1][PARTS.index(options.part)]
     names, columns, places = matched(data.tags, model.tags, options.tag)
-    undefined = metrics.undefined_tags(data.labels[:, columns], names)
+    labels, known = data.labels[:, columns], None if data.known is None else data.known[:, columns]
+    undefined = metrics.undefined_tags(labels, names, known)
     if len(undefined) == len(names):
         raise DatasetError(
             f"no tag can be scored on these {len(data)} clips: each needs clips with it and clips without it"
         )
-    labels = data.labels[:, columns]
     scores = inference.predict(model, data, hop=hop_samples(options.hop, model))[:, places]
 
     scored = [i for i, name in enumerate(names) if name not in undefined]
-    table = metrics.tagwise(labels[:, scored], scores[:, scored], [names[i] for i in scored])
+    compared = {"labels": labels[:, scored], "scores": scores[:, scored]}
+    if known is not None:
+        compared["known"] = known[:, scored]
+    table = metrics.tagwise(**compared, tags=[names[i] for i in scored])
     artists = data.artist_ids
-    behind = [len(set(artists[column == 1])) for column in labels[:, scored].T]
+    has = compared["labels"] * compared.get("known", 1)
+    behind = [len(set(artists[column == 1])) for column in has.T]
     table.insert(2, "artists", behind)
     shown = table.assign(tag=table["tag"].map(visible))
     print(shown.to_string(index=False, float_format="{:.3f}".format))
-    known = len(set(artists)) < len(data) or set(map(str, artists)) != set(map(str, data.track_ids))
-    by = f"by {len(set(artists))} artists" if known else "of unknown artists"
-    over = "these" if known else "tracks"
+    by_artist = len(set(artists)) < len(data) or set(map(str, artists)) != set(map(str, data.track_ids))
+    by = f"by {len(set(artists))} artists" if by_artist else "of unknown artists"
+    over = "these" if by_artist else "tracks"
     print(f"\n{visible(options.model)} on {len(data)} clips {by}, with 95 % intervals over {over}")
     for name, metric in (("ROC-AUC", metrics.roc_auc), ("PR-AUC", metrics.pr_auc)):
-        print(f"macro {name:8}{_with_interval(metric, labels[:, scored], scores[:, scored], artists)}")
+        print(f"macro {name:8}{_with_interval(metric, artists, **compared)}")
+    if known is not None:
+        print(f"{known.mean():.0%} of the labels are known; each tag is scored on the clips whose label is")
     if not data.multilabel and len(names) == len(data.tags) == len(model.tags):
         most = labels.mean(axis=0).max()
-        right = _with_interval(metrics.accuracy, labels, scores, artists)
+        right = _with_interval(metrics.accuracy, artists, labels, scores)
         print(f"accuracy      {right}, always the most frequent label: {most:.3f}")
-    if not known:
+    if not by_artist:
         print("clips of one artist are alike: where artists are not known, intervals are too narrow (see --group)")
     if few := [name for name, count in zip(table["tag"], behind, strict=True) if count < 3]:
         print(f"little is known of tags with fewer than three artists: {_listed(few)}")
@@ -218,15 +224,20 @@ def matched(
 
 
 def _with_interval(
-    metric: Callable[..., float], labels: np.ndarray, scores: np.ndarray, artists: np.ndarray
+    metric: Callable[..., float],
+    artists: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    known: np.ndarray | None = None,
 ) -> str:
     """A score and its 95 % interval over artists; without one if these are too few to draw from."""
     from mclass.metrics import bootstrap
 
     try:
-        return str(bootstrap(metric, labels, scores, groups=artists))
+        return str(bootstrap(metric, labels, scores, groups=artists, known=known))
     except ValueError:
-        return f"{metric(labels, scores):.3f} (too few artists with each tag for an interval)"
+        masked = {} if known is None else {"known": known}
+        return f"{metric(labels, scores, **masked):.3f} (too few artists with each tag for an interval)"
 
 
 def _listed(names: Sequence[str], most: int = 12) -> str:

@@ -196,7 +196,7 @@ def _train_in(folder: Path, options: argparse.Namespace, began: float) -> None:
 
     model_rate = models.create(options.model, num_tags=2).sample_rate  # a bad name fails before the data is read
     dataset, (train, valid, test) = _shards(options) if options.shards else load_splits(options, model_rate)
-    if test.multilabel and len(metrics.undefined_tags(test.labels, test.tags)) == len(test.tags):
+    if test.multilabel and len(metrics.undefined_tags(test.labels, test.tags, test.known)) == len(test.tags):
         raise ValueError(
             f"no tag can be scored on the {len(test)} test clips: each needs clips with it and clips without it. "
             "Use a larger test split."
@@ -295,18 +295,23 @@ def _evaluate(folder: Path, model: Any, test: Any) -> dict:
 
     scores = inference.predict(model, test)
     table = pd.DataFrame(scores, columns=test.tags)
-    true = ["|".join(tag for tag, is_on in zip(test.tags, row, strict=True) if is_on) for row in test.labels]
+    labels, known = test.labels, test.known
     table.insert(0, "clip", [test.describe(i) for i in range(len(test))])
-    table.insert(1, "true", true)
+    table.insert(1, "true", _tags_of(test.tags, labels if known is None else labels * known))
+    if known is not None:
+        table.insert(2, "unknown", _tags_of(test.tags, ~known))
     with replacing(folder / "test_scores.csv") as temporary:  # a name need not be UTF-8
         table.to_csv(temporary, index=False, float_format="%.5f", errors="backslashreplace")
 
     if test.multilabel:
         result = {
-            "roc_auc": metrics.roc_auc(test.labels, scores, tags=test.tags),  # warns of tags without an example
-            "pr_auc": float(metrics.tagwise(test.labels, scores, test.tags)["pr_auc"].mean()),
+            "roc_auc": metrics.roc_auc(labels, scores, tags=test.tags, known=known),  # warns of undefined tags
+            "pr_auc": float(metrics.tagwise(labels, scores, test.tags, known=known)["pr_auc"].mean()),
         }
-        print(f"test: macro ROC-AUC {result['roc_auc']:.3f}, macro PR-AUC {result['pr_auc']:.3f}")
+        if known is not None:
+            result["known_labels"] = float(known.mean())
+        of = "" if known is None else f", of the {known.mean():.0%} of labels that are known"
+        print(f"test: macro ROC-AUC {result['roc_auc']:.3f}, macro PR-AUC {result['pr_auc']:.3f}{of}")
         return {"test": result}
     matrix = metrics.confusion(test.labels, scores, test.tags)
     result = {
@@ -321,6 +326,11 @@ def _evaluate(folder: Path, model: Any, test: Any) -> dict:
         f"(always the most frequent label: {result['always_the_most_frequent']:.3f})"
     )
     return {"test": result, "confusion": matrix.to_numpy().tolist()}
+
+
+def _tags_of(tags: list[str], rows: Any) -> list[str]:
+    """The tags of each row, in one cell."""
+    return ["|".join(tag for tag, is_on in zip(tags, row, strict=True) if is_on) for row in rows]
 
 
 def _versions() -> dict[str, str]:

@@ -1,31 +1,27 @@
-"""Three ways to say what is in a file: its folder, a table, its name. Each gives a list of `Entry`.
+"""Two ways to say what is in a file without a table: its folder, its name. Each gives a list of `Entry`.
 
 A file that cannot be labelled is returned beside the entries, with the reason, for the data set to refuse or skip.
 """
 
 from __future__ import annotations
 
-import csv
-import difflib
-import io
 import re
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from mclass.datasets._cells import clean, split_tags
 from mclass.errors import DatasetError
 
 Problems = list[tuple[str, str]]  # (path, reason)
 
-_NEEDED, _OPTIONAL = ("path", "tags"), ("track", "artist", "split")
-_SYNONYMS = {
-    **dict.fromkeys(("file", "filename", "file_name", "filepath", "file_path", "audio", "clip", "name"), "path"),
-    **dict.fromkeys(("tag", "label", "labels", "class", "genre", "category", "target"), "tags"),
-}
-_SPLITS = {
+SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("valid", "validation", "val", "dev"), "valid"),
-    **dict.fromkeys(("test", "testing", "eval"), "test"),
+    **dict.fromkeys(("valid", "validation", "validate", "val", "dev", "development"), "valid"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
+# Words in the name of a folder that do not change what it is.
+_BESIDE_PART = {"set", "data", "dataset", "audio", "split", "part", "subset", "files", "clips", "songs", "wav"}
 
 
 @dataclass
@@ -37,21 +33,82 @@ class Entry:
     track: str = ""
     artist: str = ""
     split: str = ""
+    unknown: list[str] | None = None  # where each tag has a column: those of which nobody knows
+    row: int = 0  # of a table, counted from 1
 
 
-def split_tags(cell: str) -> list[str]:
-    """Tags between ``|``, ``;`` or ``,``; without doubles, in order.
+def warn(message: str) -> None:
+    """Warn, from anywhere, as if the caller of `mclass.datasets.load` had done it."""
+    warnings.warn(message, stacklevel=6)
 
-    >>> split_tags("guitar| slow;guitar, ")
-    ['guitar', 'slow']
+
+def part_of(folder: str) -> tuple[str, str]:
+    """The part of a split that a folder is named after ("" if it is not), and what else its name says.
+
+    >>> part_of("Training_set"), part_of("piano-val"), part_of("trains")
+    (('train', ''), ('valid', 'piano'), ('', 'trains'))
     """
-    return list(dict.fromkeys(tag.strip() for tag in re.split(r"[|;,]", cell) if tag.strip()))
+    words = [word for word in re.split(r"[\W\d_]+", folder.lower()) if word and word not in _BESIDE_PART]
+    parts = {SPLITS[word] for word in words if word in SPLITS}
+    rest = " ".join(word for word in words if word not in SPLITS)
+    return (parts.pop() if len(parts) == 1 else "", rest)
+
+
+def parts_of(folders: Iterable[str]) -> dict[str, str]:
+    """The part of a split that each folder is, where two or more are, of one name otherwise; or nothing."""
+    named = {folder: part_of(folder) for folder in folders}
+    found = {folder: part for folder, (part, _) in named.items() if part}
+    alike = len({named[folder][1] for folder in found}) == 1
+    return found if alike and len(set(found.values())) > 1 else {}
 
 
 def from_folders(paths: list[str]) -> tuple[list[Entry], Problems]:
-    """The top folder of each path is its label."""
-    entries = [Entry(path, [path.split("/")[0]]) for path in paths if "/" in path]
-    return entries, [(path, "lies beside the label folders, not in one") for path in paths if "/" not in path]
+    """The top folder of each path is its label, or the one below where the top folders are parts of a split.
+
+    Raises
+    ------
+    DatasetError
+        If some of the top folders are parts of a split and others are not.
+    """
+    problems = [(path, "lies beside the label folders, not in one") for path in paths if "/" not in path]
+    inside = [path.split("/") for path in paths if "/" in path]
+    tops = sorted({one[0] for one in inside})
+    parts = parts_of(tops)
+    if not parts:
+        if len(tops) > 1 and all(re.fullmatch(r"folds?[-_ ]?\d+|\d+[-_ ]?folds?", top.lower()) for top in tops):
+            raise DatasetError(
+                f"the folders {', '.join(tops[:3])}, … are folds of a cross-validation, not labels. Say in a "
+                "table, or by a pattern, what is in each file (labels=)."
+            )
+        if len(tops) > 1 and all(re.fullmatch(r"\d\d+", top) for top in tops) and len({*map(len, tops)}) == 1:
+            warn(
+                f"the folders {', '.join(tops[:3])}, … are taken for labels. If they only keep files apart, say "
+                "in a table, or by a pattern, what is in each file (labels=)."
+            )
+        below = parts_of({one[1] for one in inside}) if all(len(one) > 2 for one in inside) else {}
+        in_parts = below and all(one[1] in below for one in inside)  # rock/train/1.wav
+        entries = [
+            Entry("/".join(one), [clean(one[0])], split=below[one[1]] if in_parts else "") for one in inside
+        ]
+        return entries, problems
+    if others := [top for top in tops if top not in parts]:
+        raise DatasetError(
+            f"the folders {', '.join(map(repr, parts))} are parts of a split, and beside them is "
+            f"{', '.join(map(repr, others[:3]))}. Move one of the two elsewhere, or say in a table what is in "
+            "each file (labels=)."
+        )
+    if all(len(one) < 3 for one in inside):
+        raise DatasetError(
+            f"the folders {', '.join(map(repr, parts))} are parts of a split, and there are no label folders in "
+            "them. Say in a table what is in each file (labels=)."
+        )
+    entries = [Entry("/".join(one), [clean(one[1])], split=parts[one[0]]) for one in inside if len(one) > 2]
+    problems += [
+        ("/".join(one), f"lies in {one[0]!r}, a part of the split, but in no label folder in it")
+        for one in inside
+        if len(one) < 3
+    ]
+    return entries, problems
 
 
 def compile_pattern(option: str, pattern: str, groups: tuple[str, ...]) -> re.Pattern:
@@ -73,7 +130,7 @@ def compile_pattern(option: str, pattern: str, groups: tuple[str, ...]) -> re.Pa
 def match(pattern: re.Pattern, path: str) -> dict[str, str] | None:
     """The named groups, searched for in the file name, or in the whole path if the pattern has a ``/``."""
     found = pattern.search(path if "/" in pattern.pattern else path.rpartition("/")[2])
-    return {name: text or "" for name, text in found.groupdict().items()} if found else None
+    return {name: clean(text or "") for name, text in found.groupdict().items()} if found else None
 
 
 def from_pattern(paths: list[str], pattern: str) -> tuple[list[Entry], Problems]:
@@ -87,7 +144,11 @@ def from_pattern(paths: list[str], pattern: str) -> tuple[list[Entry], Problems]
         if found is None:
             problems.append((path, "its name does not match the pattern"))
         else:
-            tags = split_tags(found["tags"]) if "tags" in found else [found["label"]]
+            try:
+                tags = split_tags(found["tags"]) if "tags" in found else [found["label"]]
+            except ValueError as error:
+                problems.append((path, f"what the pattern finds in its name {error}"))
+                continue
             entries.append(Entry(path, tags, found.get("track", ""), found.get("artist", "")))
     if paths and not entries:
         raise DatasetError(
@@ -95,121 +156,3 @@ def from_pattern(paths: list[str], pattern: str) -> tuple[list[Entry], Problems]
             "(It is a regular expression, not a wildcard: `.*` rather than `*`.)"
         )
     return entries, problems
-
-
-def from_table(table: Path) -> list[Entry]:
-    """Rows of a CSV or TSV file with the columns path and tags, and perhaps track, artist and split."""
-    rows = _rows(table)
-    header = [name.strip().lower() for name in rows[0]] if rows else []
-    _check_header(table, header)
-    entries = []
-    for number, row in enumerate(rows[1:], start=2):
-        if not any(cell.strip() for cell in row):
-            continue
-        if len(row) != len(header):
-            raise DatasetError(
-                f"{table}, row {number}: {len(row)} cells under {len(header)} column names. Put a cell that holds "
-                'the delimiter between quotes: "guitar,slow".'
-            )
-        cells = {name: cell.strip() for name, cell in zip(header, row, strict=True)}
-        split = cells.get("split", "").lower()
-        if split and split not in _SPLITS:
-            raise DatasetError(f"{table}, row {number}: split {split!r}; allowed: train, valid, test")
-        entries.append(
-            Entry(
-                _relative_path(table, number, cells["path"]),
-                split_tags(cells["tags"]),
-                cells.get("track", ""),
-                cells.get("artist", ""),
-                _SPLITS.get(split, ""),
-            )
-        )
-    if not entries:
-        raise DatasetError(f"{table}: has no rows below its header. List one file per row.")
-    _check_rows(table, entries)
-    return entries
-
-
-def _rows(table: Path) -> list[list[str]]:
-    text, rows, line = _decode(table), [], 1
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(table, text))
-    try:
-        for row in reader:
-            rows.append(row)
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise DatasetError(
-            f"{table}, line {line}: {error}. Is a quotation mark opened there and never closed?"
-        ) from None
-    return rows
-
-
-def _decode(table: Path) -> str:
-    try:
-        content = table.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{table}: cannot be read: {error.strerror}.") from None
-    is_utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")  # what spreadsheets call "Unicode text"
-    for encoding in ("utf-16",) if is_utf16 else ("utf-8-sig", "cp1252"):
-        try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
-    raise DatasetError(f"{table}: is not text. Save the table as CSV in UTF-8.")
-
-
-def _delimiter(table: Path, text: str) -> str:
-    if table.suffix.lower() == ".tsv":
-        return "\t"
-    header = text.partition("\n")[0]
-    return max(",;\t", key=header.count)
-
-
-def _check_header(table: Path, header: list[str]) -> None:
-    doubles = sorted({name for name in header if name and header.count(name) > 1})
-    if doubles:
-        raise DatasetError(f"{table}: two columns are named {doubles[0]!r}")
-    for wanted in _NEEDED:
-        if wanted not in header:
-            meant = next((name for name in header if _SYNONYMS.get(name) == wanted), None)
-            meant = meant or next(iter(difflib.get_close_matches(wanted, header, n=1)), None)
-            guess = f" Rename {meant!r} to {wanted!r}?" if meant else ""
-            raise DatasetError(
-                f"{table}: no column {wanted!r}. Found: {', '.join(header) or 'nothing'}; needed: "
-                f"{', '.join(_NEEDED)}; optional: {', '.join(_OPTIONAL)}.{guess}"
-            )
-    for wanted in _OPTIONAL:  # other columns are welcome, a misspelt one would be lost in silence
-        close = difflib.get_close_matches(wanted, set(header) - {*_NEEDED, *_OPTIONAL}, n=1, cutoff=0.75)
-        if wanted not in header and close:
-            raise DatasetError(
-                f"{table}: column {close[0]!r}: did you mean {wanted!r}? If not, rename or remove it."
-            )
-
-
-def _relative_path(table: Path, number: int, cell: str) -> str:
-    text = cell.replace("\\", "/")
-    path = PurePosixPath(text)
-    if not text or path.is_absolute() or PureWindowsPath(text).drive or ".." in path.parts:
-        raise DatasetError(
-            f"{table}, row {number}: path {cell!r}; paths are relative to the root folder, inside it: "
-            "'guitar/song.wav'."
-        )
-    return path.as_posix()
-
-
-def _check_rows(table: Path, entries: list[Entry]) -> None:
-    seen: set[str] = set()
-    doubles = [entry.path for entry in entries if entry.path in seen or seen.add(entry.path)]
-    if doubles:
-        raise DatasetError(
-            f"{table}: {len(doubles)} rows repeat a path, first {doubles[0]!r}. Give each file one row, with all "
-            "its tags in it: guitar|slow."
-        )
-    without = [entry.path for entry in entries if not entry.split]
-    if 0 < len(without) < len(entries):
-        raise DatasetError(
-            f"{table}: {len(without)} of {len(entries)} rows have no split, first {without[0]!r}. Fill the column "
-            "for all rows (train, valid, test), or remove it."
-        )

@@ -33,6 +33,9 @@ class MusicDataset:
         Multi-hot; one-hot if the data set is single-label.
     multilabel : bool
         Whether a clip may carry several tags. Decides between sigmoid and softmax.
+    known : np.ndarray, shape (n, num_tags), bool, or None
+        In multi-label data, whether anybody looked for the tag. Where it is false, what `labels` holds means
+        nothing and is left out of every loss and score. None if all labels are known.
     track_ids, artist_ids : np.ndarray, shape (n,)
         Clips with equal entries come from one track, or one artist.
     """
@@ -41,6 +44,7 @@ class MusicDataset:
     tags: list[str]
     sample_rate: int
     labels: np.ndarray
+    known: np.ndarray | None = None
     multilabel: bool = True
     track_ids: np.ndarray
     artist_ids: np.ndarray
@@ -53,6 +57,27 @@ class MusicDataset:
             f"{type(self).__name__}({self.name!r}: {len(self)} clips, {len(np.unique(self.track_ids))} tracks, "
             f"{len(np.unique(self.artist_ids))} artists, {len(self.tags)} tags, {self.sample_rate} Hz)"
         )
+
+    @property
+    def partly_labelled(self) -> bool:
+        """Whether some labels are unknown, see `known`."""
+        return self.known is not None
+
+    @property
+    def tag_counts(self) -> np.ndarray:
+        """How many clips are known to have each tag, shape ``(num_tags,)``."""
+        return self.labels.sum(0) if self.known is None else ((self.labels > 0) & self.known).sum(0)
+
+    def target(self, index: int) -> torch.Tensor:
+        """What a model is to learn of clip `index`: its labels, shape ``(num_tags,)``, float32; NaN where unknown.
+
+        `mclass.losses.split_unknown` takes a batch of them apart again. Code that knows nothing of unknown labels
+        gets a loss of NaN from them, which stops training, rather than a wrong "no".
+        """
+        labels = torch.from_numpy(self.labels[index]).float()
+        if self.known is None:
+            return labels
+        return labels.masked_fill(torch.from_numpy(~self.known[index]), torch.nan)
 
     def num_samples(self, index: int) -> int:
         """Length of clip `index` in samples at `sample_rate`."""
@@ -138,6 +163,7 @@ class Subset(MusicDataset):
         self.name, self.tags, self.sample_rate = parent.name, parent.tags, parent.sample_rate
         self.multilabel = parent.multilabel
         self.labels = parent.labels[self.indices]
+        self.known = None if parent.known is None else parent.known[self.indices]
         self.track_ids, self.artist_ids = parent.track_ids[self.indices], parent.artist_ids[self.indices]
 
     def num_samples(self, index: int) -> int:
@@ -238,7 +264,7 @@ class RandomCrops(torch.utils.data.Dataset):
             np.random.default_rng((self.seed, epoch, index)).integers(max(length - self.num_samples, 0) + 1)
         )
         waveform = _read_padded(self.dataset, index, start, self.num_samples)
-        return waveform, torch.from_numpy(self.dataset.labels[index]).float()
+        return waveform, self.dataset.target(index)
 
 
 class EpochSampler(torch.utils.data.Sampler):
@@ -312,7 +338,7 @@ class Chunks(torch.utils.data.Dataset):
         span = self.num_samples + (num_chunks - 1) * self.hop
         waveform = _read_padded(self.dataset, index, 0, span)
         chunks = waveform.unfold(0, self.num_samples, self.hop)
-        return chunks, torch.from_numpy(self.dataset.labels[index]).float()
+        return chunks, self.dataset.target(index)
 
     @staticmethod
     def collate(

@@ -232,7 +232,8 @@ _CARDS = (
         "14,915 training and 5,085 test clips without shared artists; validation is drawn from training",
         "labels: CC BY 4.0; audio: the Creative Commons licence of each track",
         (
-            "Most labels are not known: where `known` is false, a zero says nothing. Mask the loss and the score.",
+            "Most labels are not known: where `known` is false, a zero says nothing. Training, probes and `mclass "
+            "evaluate` leave them out; give metrics and losses that you call yourself the mask, known=data.known.",
             "Ten clips were corrupted when it was made, and three labels with them; see its repository's errata.",
         ),
         'mclass.datasets.download("openmic", root, accept_licence=True); by hand: openmic-2018-v1.0.0.tgz from '

@@ -296,7 +296,8 @@ def _check_copies(
         differ = parts[first] != parts[second] and min(parts[first], parts[second]) >= 0
         if differ:
             detail += f"; one is in {PARTS[parts[first]]}, the other in {PARTS[parts[second]]}"
-        if not np.array_equal(dataset.labels[first], dataset.labels[second]):
+        both = ... if dataset.known is None else dataset.known[first] & dataset.known[second]
+        if not np.array_equal(dataset.labels[first][both], dataset.labels[second][both]):
             detail += "; their labels differ"
         severity = "problem" if differ else "note"
         report.rows.append((kind, severity, names[first], names[second], detail.lstrip("; ")))

@@ -6,7 +6,6 @@ Taught in: 02_datasets, 04_supervised.
 from __future__ import annotations
 
 import os
-import unicodedata
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from mclass import audio
-from mclass.datasets import _labelling
+from mclass.datasets import _encoding, _label_tables, _labelling
 from mclass.datasets.base import MusicDataset, Subset, split_by_group
 from mclass.errors import AudioError, DatasetError, unknown_name
 
@@ -47,10 +46,13 @@ class Folder(MusicDataset):
     labels : str or path
         Where labels come from:
 
-        * ``"folders"``: the top folder of each file, ``guitar/a/b.wav`` is "guitar";
+        * ``"folders"``: the top folder of each file, ``guitar/a/b.wav`` is "guitar". Where the top folders are the
+          parts of a split (``train``, ``test`` and perhaps ``valid``; also other words for them), labels are the
+          folders in them, ``train/guitar/b.wav``, and `splits` gives that split;
         * the path of a CSV or TSV file (looked for in the current folder, then in `root`) with the columns
-          ``path`` (relative to `root`) and ``tags`` (several between ``|``, ``;`` or ``,``), and perhaps
-          ``track``, ``artist`` and ``split`` (train, valid, test). Only files in it are used;
+          ``path`` (relative to `root`) and ``tags``, and perhaps ``track``, ``artist`` and ``split`` (train,
+          valid, test). Only files in it are used. Instead of ``tags`` there may be a column for each tag, with 1
+          for yes, 0 for no, and nothing, ``?`` or -1 where nobody knows (see `known`);
         * a regular expression with the named group ``label`` or ``tags``, and perhaps ``track`` and ``artist``,
           searched for in the file name (in the path below `root` if it has a ``/``).
     group : str, optional
@@ -69,9 +71,15 @@ class Folder(MusicDataset):
         Shares of training, validation and test in `splits`, in groups.
     seed : int
         Of the random split.
+    separator : str, optional
+        Each of its characters separates tags in a cell of the table; "" if a cell is one tag. By default ``|`` and
+        ``;``, and ``,`` if it separates the table's cells, too (and `multilabel` is not False). Lists as Python,
+        pandas, numpy or JSON write them are read as such.
 
     Attributes
     ----------
+    known : np.ndarray, shape (n, num_tags), bool, or None
+        Which labels the table knows; None if it knows all.
     paths : list of Path
     skipped : list of (str, str)
         Path below `root` and reason of each file left out.
@@ -80,6 +88,12 @@ class Folder(MusicDataset):
     ------
     DatasetError
         If there is no such folder, nothing usable in it, or files, labels and options do not fit together.
+
+    Warns
+    -----
+    UserWarning
+        Naming labels that differ in case, hyphens or width alone; folders without audio, which become no label;
+        cells that may have been misunderstood.
 
     Examples
     --------
@@ -106,6 +120,7 @@ class Folder(MusicDataset):
         on_error: str = "raise",
         fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
         seed: int = 0,
+        separator: str | None = None,
     ):
         if on_error not in ("raise", "skip"):
             raise ValueError(unknown_name("on_error", on_error, ("raise", "skip")))
@@ -113,11 +128,14 @@ class Folder(MusicDataset):
             raise ValueError(
                 f"fractions of training, validation and test are positive and sum to 1, got {fractions}"
             )
+        if not isinstance(separator, str | None):
+            raise ValueError(f"separator is text, such as '|', or '' for none, got {separator!r}")
         self.root = _check_root(root)
+        _refuse_stored(self.root)
         self.name, self.sample_rate = self.root.name, sample_rate
         self.fractions, self.seed = tuple(fractions), seed
 
-        entries, problems = self._label(str(labels), group)
+        entries, problems = self._label(str(labels), separator, group, multilabel)
         infos = _scan(self.root, [entry.path for entry in entries], min_seconds)
         problems += [
             (entry.path, info) for entry, info in zip(entries, infos, strict=True) if isinstance(info, str)
@@ -132,25 +150,40 @@ class Folder(MusicDataset):
         )
         self.track_ids = np.array([entry.track or entry.path for entry in self._entries])
         self.artist_ids = np.array([entry.artist or entry.track or entry.path for entry in self._entries])
-        self._encode(multilabel, tags)
+        self.tags, self.multilabel, self.labels, self.known = _encoding.encode(
+            self.root, self._entries, multilabel, tags
+        )
 
-    def _label(self, labels: str, group: str | None) -> tuple[list[_labelling.Entry], _labelling.Problems]:
+    def _label(
+        self, labels: str, separator: str | None, group: str | None, multilabel: bool | None
+    ) -> tuple[list[_labelling.Entry], _labelling.Problems]:
         problems: _labelling.Problems = []
         if labels.lower().endswith((".csv", ".tsv", ".txt")):
             table = next((path for path in (Path(labels), self.root / labels) if path.is_file()), None)
             if table is None:
                 raise DatasetError(f"labels={labels!r}: no such file, neither in {Path.cwd()} nor in {self.root}")
-            entries = _labelling.from_table(table)
-            for entry in entries:
-                entry.path = _as_on_disk(self.root, entry.path)
+            entries = _label_tables.from_table(table, separator, multilabel)
+            _label_tables.spell_as_on_disk(self.root, entries, audio_below)
+            _label_tables.check_repeats(table, entries)
         else:
+            if separator is not None:
+                raise ValueError(f"separator={separator!r} is for the cells of a table, not for labels={labels!r}")
             paths = audio_below(self.root)
             if not paths:
                 raise DatasetError(
                     f"{self.root}: no audio files in this folder or below. Looked for {', '.join(audio.SUFFIXES)}."
                 )
             if labels == "folders":
-                entries, problems = _labelling.from_folders(paths)
+                try:
+                    entries, problems = _labelling.from_folders(paths)
+                except DatasetError as error:
+                    raise DatasetError(f"{self.root}: {error}") from None
+                used = {path.split("/")[0] for path in paths}
+                folders = [child.name for child in os.scandir(self.root) if child.is_dir()]
+                empty = sorted(one for one in folders if one not in used and not _is_hidden(one))
+                if used and empty:  # broken copies, links to another label's folder
+                    named = ", ".join(map(repr, empty[:5]))
+                    _labelling.warn(f"{self.root}: folders without audio of their own become no label: {named}")
                 if not entries:
                     raise DatasetError(
                         f"{self.root}: {len(paths)} audio files, but no sub-folders to take labels from. Sort "
@@ -189,39 +222,6 @@ class Folder(MusicDataset):
             raise DatasetError(f"{self.root}: {count}: {first}{more}.{hint}")
         warnings.warn(f"{self.root}: {count} and were skipped (see .skipped): {first}{more}", stacklevel=4)
 
-    def _encode(self, multilabel: bool | None, tags: Sequence[str] | None) -> None:
-        """Set `tags`, `multilabel` and the multi-hot `labels`."""
-        counts = [len(entry.tags) for entry in self._entries]
-        self.multilabel = max(counts) > 1 if multilabel is None else multilabel
-        if not self.multilabel and set(counts) != {1}:
-            wrong = next(entry for entry in self._entries if len(entry.tags) != 1)
-            raise DatasetError(
-                f"{self.root / wrong.path} has {len(wrong.tags)} tags ({', '.join(wrong.tags) or 'none'}); a "
-                "single-label data set has one for each file. Pass multilabel=True to allow several or none."
-            )
-        found = sorted({tag for entry in self._entries for tag in entry.tags})
-        self.tags = found if tags is None else list(tags)
-        unknown = [tag for tag in found if tag not in self.tags]
-        if unknown:
-            raise DatasetError(f"{self.root}: {unknown_name('tag', unknown[0], self.tags)}")
-        absent = [tag for tag in self.tags if tag not in found]
-        if absent or len(set(self.tags)) != len(self.tags):
-            what = f"no file has {', '.join(map(repr, absent))}" if absent else "a tag is given twice"
-            raise DatasetError(
-                f"{self.root}: {what}, of the tags asked for. Nothing can be learned about it: leave it out."
-            )
-        if len(self.tags) < (1 if self.multilabel else 2):
-            raise DatasetError(
-                f"{self.root}: all {len(self)} files have the label {', '.join(self.tags) or 'nothing'}; "
-                "a classifier needs at least two. (Is root one level too deep?)"
-                if self.tags
-                else f"{self.root}: no file has a tag"
-            )
-        column = {tag: i for i, tag in enumerate(self.tags)}
-        self.labels = np.zeros((len(self._entries), len(self.tags)), np.uint8)
-        for row, entry in enumerate(self._entries):
-            self.labels[row, [column[tag] for tag in entry.tags]] = 1
-
     def __len__(self) -> int:
         return len(self._entries)
 
@@ -244,15 +244,16 @@ class Folder(MusicDataset):
         Parameters
         ----------
         by : {"published", "artist", "track", "clip"}, optional
-            The table's own ``split`` column (the default if there is one), or what may not be shared between the
-            parts (else "artist").
+            The split of the table's ``split`` column or of the folders (the default if there is one), or what may
+            not be shared between the parts (else "artist"). Where that has no validation part, it is a tenth of
+            training, drawn so that it shares no artist with the rest.
 
         Raises
         ------
         ValueError
             If `by` is none of these.
         DatasetError
-            If there is no ``split`` column to use, or it leaves a part empty.
+            If there is no such split to use, or it leaves a part empty.
         """
         groups = {"artist": self.artist_ids, "track": self.track_ids, "clip": np.arange(len(self))}
         by = by or ("published" if self._entries[0].split else "artist")
@@ -274,9 +275,17 @@ class Folder(MusicDataset):
                 "valid or test in each row), or split by artist, track or clip."
             )
         parts = [np.flatnonzero(column == name) for name in ("train", "valid", "test")]
+        artists = np.unique(self.artist_ids[parts[0]])
+        if not len(parts[1]) and len(artists) > 1:
+            drawn = np.random.default_rng(self.seed).permutation(artists)[: max(round(0.1 * len(artists)), 1)]
+            is_valid = np.isin(self.artist_ids[parts[0]], drawn)
+            parts[:2] = parts[0][~is_valid], parts[0][is_valid]
         if not all(map(len, parts)):
             sizes = ", ".join(f"{name} {(column == name).sum()}" for name in ("train", "valid", "test"))
-            raise DatasetError(f"{self.root}: the split column leaves a part without files: {sizes}")
+            raise DatasetError(
+                f"{self.root}: the split that comes with it leaves a part without files: {sizes}. Add the rest, "
+                "or split at random: by='artist' (command line: --split-by artist)."
+            )
         return parts
 
     def _split_each_label(self, groups: np.ndarray) -> list[np.ndarray]:
@@ -330,12 +339,20 @@ def _check_root(root: str | os.PathLike) -> Path:
     return path.resolve()
 
 
-def _as_on_disk(root: Path, path: str) -> str:
-    """The path with its accents composed or decomposed, as on the disk: files from a Mac may have é as e and ´."""
-    if path.isascii() or (root / path).exists():
-        return path
-    spellings = (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
-    return next((spelling for spelling in spellings if (root / spelling).exists()), path)
+def _is_hidden(name: str) -> bool:
+    """Whether a file or folder is hidden, or one that systems leave behind."""
+    return name.startswith((".", "@")) or name in ("__MACOSX", "$RECYCLE.BIN", "lost+found")
+
+
+def _refuse_stored(root: Path) -> None:
+    """Say which data set reads a folder that `prepare` or `shard` wrote: its sub-folders are no labels."""
+    is_prepared = (root / "manifest.json").is_file() and (root / "arrays.npz").is_file()
+    if is_prepared or ((root / "index.json").is_file() and any(root.glob("*.tar"))):
+        command, name = ("prepare", "prepared") if is_prepared else ("shard", "shards")
+        raise DatasetError(
+            f"{root} was written by mclass data {command}; load it as the data set {name!r} (command line: "
+            f"--dataset {name})."
+        )
 
 
 def audio_below(root: Path) -> list[str]:
@@ -352,7 +369,7 @@ def audio_below(root: Path) -> list[str]:
         except OSError as error:
             raise DatasetError(f"{folder}: cannot be listed: {error.strerror}") from None
         for child in children:
-            if child.name.startswith("."):
+            if _is_hidden(child.name):
                 continue
             if os.path.isdir(child.path):  # of a link that leads back to itself `child.is_dir()` raises
                 waiting.append(Path(child.path))

@@ -13,7 +13,7 @@ import numpy as np
 
 from mclass import tags as tag_lists
 from mclass.datasets import _pickles
-from mclass.datasets._labelling import split_tags
+from mclass.datasets._cells import split_tags
 from mclass.datasets.files import PARTS, AudioFiles, find_audio, find_root, multi_hot
 from mclass.datasets.tables import read_columns, read_json, read_rows
 from mclass.errors import DatasetError, unknown_name
@@ -39,7 +39,8 @@ class MillionSong(AudioFiles):
         * a table of your own: CSV or TSV with the columns track_id, split and tags (between ``|``); JSON,
           ``{track_id: {"split": …, "tags": […]}}``; or npz with the arrays track_id, split, labels and tags.
     student : bool
-        With "cals", the unlabelled tracks for semi-supervised learning instead of the labelled ones.
+        With "cals", the unlabelled tracks for semi-supervised learning instead of the labelled ones: of these no
+        label is `known`.
     sample_rate : int
         In Hz.
     audio : path, optional
@@ -99,6 +100,8 @@ class MillionSong(AudioFiles):
             on_error=on_error,
             missing=missing,
         )
+        if student:
+            self.known = np.zeros(self.labels.shape, bool)
 
 
 Lists = tuple[list[str], list[str], np.ndarray, list[str]]  # tracks, parts, labels, tags
@@ -182,7 +185,10 @@ def _own(folder: Path, path: Path) -> Lists:
     elif kind in (".csv", ".tsv"):
         columns = read_columns(path, ["track_id", "split", "tags"], delimiter="\t" if kind == ".tsv" else ",")
         rows = zip(*columns.values(), strict=True)
-        found = [(track, part, split_tags(cell)) for track, part, cell in rows]
+        try:
+            found = [(track, part, split_tags(cell)) for track, part, cell in rows]
+        except ValueError as error:
+            raise DatasetError(f"{path}: a cell of tags {error}. Write the tags between |: guitar|slow") from None
     else:
         raise ValueError(
             f"{unknown_name('split', str(path), _MARKERS)}; or a .csv, .tsv, .json or .npz file of yours"

@@ -31,8 +31,8 @@ class NSynth(AudioFiles):
     Parameters
     ----------
     root : path
-        The folder with ``nsynth-train``, ``nsynth-valid`` and ``nsynth-test``; or any folder of notes that have
-        NSynth's names, which is then split at random by instrument.
+        The folder with ``nsynth-train``, ``nsynth-valid`` and ``nsynth-test``; or any folder of notes that all
+        have NSynth's names, which is then split at random by instrument.
     label : {"family", "source"}
     sample_rate : int
         In Hz. The files have 16,000.
@@ -120,7 +120,14 @@ def _loose(root: str | os.PathLike) -> tuple[Path, list[tuple[str, str]]]:
     # Close to an original its split would be lost without a word: `find_root` says where the original begins.
     near = (path.parent, path, *path.glob("*"), *path.glob("*/*")) if path.is_dir() else ()
     if not any((one / "examples.json").exists() for one in near):
-        notes = [one for one in (audio_below(path) if near else ()) if _NOTE.fullmatch(Path(one).stem)]
+        found = audio_below(path) if near else []
+        notes = [one for one in found if _NOTE.fullmatch(Path(one).stem)]
+        others = [one for one in found if not _NOTE.fullmatch(Path(one).stem)]
+        if notes and others:
+            raise DatasetError(
+                f"{path}: {len(others)} of {len(found)} audio files do not have the names of NSynth's notes, such "
+                f"as {others[0]!r}. Give a folder of notes alone; your own recordings are the data set 'folder'."
+            )
         if notes:
             return path.resolve(), [(os.path.splitext(one)[0], "") for one in notes]
     markers = [f"nsynth-{part}/examples.json" for part in PARTS]

@@ -17,24 +17,23 @@ from mclass.datasets.tables import read_columns, read_json, read_rows
 from mclass.errors import DatasetError
 
 
-class Masked(Subset):
-    """A view that also says which labels are `known`, as its data set does."""
+class Judged(Subset):
+    """A view that also says how sure the listeners were (`relevance`), as its data set does."""
 
-    def __init__(self, parent: OpenMIC | Masked, indices: Sequence[int] | np.ndarray):
+    def __init__(self, parent: OpenMIC | Judged, indices: Sequence[int] | np.ndarray):
         super().__init__(parent, indices)
-        self.known = parent.known[self.indices]
         self.relevance = parent.relevance[self.indices]
 
-    def subset(self, indices: Sequence[int] | np.ndarray) -> Masked:
+    def subset(self, indices: Sequence[int] | np.ndarray) -> Judged:
         """A view of the clips `indices`."""
-        return Masked(self, indices)
+        return Judged(self, indices)
 
 
 class OpenMIC(AudioFiles):
     """OpenMIC-2018 (Humphrey et al., 2018), multi-label, partly labelled.
 
     Nobody listened for every instrument in every clip. Where `known` is false, a zero in `labels` says nothing:
-    leave such pairs out of the loss and of the score.
+    training, `mclass evaluate` and probes leave such pairs out, and the metrics do if they are given ``known=``.
 
     Parameters
     ----------
@@ -96,9 +95,9 @@ class OpenMIC(AudioFiles):
         )
         self.known, self.relevance = known[kept], relevance[kept]
 
-    def subset(self, indices: Sequence[int] | np.ndarray) -> Masked:
+    def subset(self, indices: Sequence[int] | np.ndarray) -> Judged:
         """A view of the clips `indices`, with their `known` and `relevance`."""
-        return Masked(self, indices)
+        return Judged(self, indices)
 
 
 def _relevance(table: os.PathLike, keys: list[str], tags: list[str]) -> tuple[np.ndarray, np.ndarray]:

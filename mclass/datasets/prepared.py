@@ -70,7 +70,7 @@ class Prepared(MusicDataset):
             ) from None
         self.labels, self.track_ids, self.artist_ids = (arrays[n] for n in ("labels", "track_ids", "artist_ids"))
         self.lengths, self._offsets, self._clips = arrays["lengths"], arrays["offsets"], arrays["clips"]
-        for name in self.manifest["extras"]:
+        for name in self.manifest["extras"]:  # among them `known`, of data with unknown labels
             setattr(self, name, arrays[f"extra_{name}"])
         self._splits = {by: arrays[f"split_{by}"] for by in self.manifest["splits"]}
         self.split_names = tuple(by for by in self._splits if by != "default")

@@ -140,6 +140,8 @@ def describe_plan(dataset: MusicDataset, **options: Any) -> dict:
         size = path.stat().st_size if path is not None and path.exists() else None
         digest.update(repr((clip_name(dataset, i), dataset.num_samples(i), size)).encode())
     digest.update(np.ascontiguousarray(dataset.labels).tobytes())
+    if dataset.known is not None:
+        digest.update(np.packbits(dataset.known).tobytes())
     for ids in (dataset.track_ids, dataset.artist_ids):
         digest.update("\0".join(map(str, ids)).encode(errors="backslashreplace"))
     return {
@@ -335,6 +337,8 @@ def _fingerprint(dataset: MusicDataset, records: list[dict], kept: np.ndarray, a
     digest = hashlib.sha256(repr((list(dataset.tags), dataset.sample_rate, bool(dataset.multilabel))).encode())
     digest.update("".join(records[i]["digest"] for i in kept).encode())
     digest.update(np.ascontiguousarray(arrays["labels"]).tobytes())
+    if dataset.known is not None:
+        digest.update(np.packbits(arrays["extra_known"]).tobytes())
     for name in sorted(arrays):
         if name in ("track_ids", "artist_ids") or name.startswith("split_"):
             digest.update("\0".join(map(str, arrays[name])).encode(errors="backslashreplace"))

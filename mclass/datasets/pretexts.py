@@ -53,6 +53,7 @@ class Relabelled(Subset):
         if not np.isfinite(labels).all():
             raise DatasetError("labels must be finite; leave out clips without one: dataset.subset(...)")
         self.labels, self.tags, self.multilabel = labels, list(tags), multilabel
+        self.known = None  # that was of the labels before
 
 
 def by_artist(dataset: MusicDataset) -> Relabelled:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from mclass.datasets.base import MusicDataset, Subset
-from mclass.datasets.shards import PARTS, Shards, read_index
+from mclass.datasets.shards import PARTS, Shards, has_unknown, read_index
 from mclass.datasets.tars import Example, decode, list_members
 from mclass.errors import DatasetError
 
@@ -63,6 +63,8 @@ class Sharded(MusicDataset):
         self.labels = np.zeros((len(self._about), len(self.tags)), np.uint8)
         for row, about in zip(self.labels, self._about, strict=True):
             row[[column[tag] for tag in about["tags"]]] = 1
+        if has_unknown(index, self.root):
+            self.known = np.array([np.isin(self.tags, about["known"]) for about in self._about], bool)
         self.track_ids = np.array([about["track"] for about in self._about])
         self.artist_ids = np.array([about["artist"] for about in self._about])
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import os
 import tarfile
@@ -183,11 +184,13 @@ def _write_shard(dataset: MusicDataset, task: tuple) -> tuple[int, dict]:
                     left_out.append({"name": clip_name(dataset, index), "reason": str(error)})
                     continue
                 sound = _encode(samples, dataset.sample_rate, encoding)
-                is_on = np.flatnonzero(dataset.labels[index])
+                known = None if dataset.known is None else dataset.known[index]
+                is_on = np.flatnonzero(dataset.labels[index] if known is None else dataset.labels[index] * known)
                 about = {
                     "index": int(position),
                     "name": clip_name(dataset, index),
                     "tags": [dataset.tags[column] for column in is_on],
+                    **({} if known is None else {"known": list(itertools.compress(dataset.tags, known))}),
                     "track": str(dataset.track_ids[index]),
                     "artist": str(dataset.artist_ids[index]),
                     "sample_rate": int(dataset.sample_rate),
@@ -240,6 +243,7 @@ def _index(dataset: MusicDataset, records: list[dict], encoding: str, plan: dict
         "name": dataset.name,
         "tags": list(dataset.tags),
         "multilabel": bool(dataset.multilabel),
+        "partly_labelled": dataset.partly_labelled,
         "sample_rate": int(dataset.sample_rate),
         "encoding": encoding,
         "fingerprint": digest.hexdigest()[:16],

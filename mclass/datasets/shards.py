@@ -5,6 +5,8 @@ Shards follow the WebDataset convention: the members of an example follow each o
     000000017.json   {"index": 17, "tags": ["guitar", "slow"], "track": …, "artist": …, "samples": …, "crc32": …}
     000000017.flac   the sound
 
+(where some labels are unknown, ``"known"`` lists the tags whose label is not)
+
 and ``index.json`` beside them says what they hold together. Nothing is ever unpacked to disk.
 
 Taught in: 02_datasets.
@@ -16,6 +18,7 @@ import fnmatch
 import json
 import os
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,6 +52,8 @@ class Shards:
         Clips in each shard.
     tag_counts : np.ndarray, shape (num_tags,)
         Clips with each tag.
+    partly_labelled : bool
+        Whether some labels are unknown.
     shortest, longest : int
         Samples of the shortest and of the longest clip.
     fingerprint : str
@@ -83,6 +88,7 @@ class Shards:
             raise DatasetError(f"{', '.join(patterns)}: shards of different parts are not to be mixed")
         self.name, self.tags, self.part = index["name"], list(index["tags"]), records[0]["part"]
         self.sample_rate, self.multilabel = index["sample_rate"], index["multilabel"]
+        self.partly_labelled = has_unknown(index, self.root)
         self.fingerprint, self.encoding = index["fingerprint"], index["encoding"]
         self.paths = [f"{self.root}/{name}" for name in names]
         self.counts = np.array([record["clips"] for record in records])
@@ -121,6 +127,23 @@ def read_index(root: str | os.PathLike) -> dict:
         f"{where}: {found}. Give the folder that `mclass data shard` wrote, or shards in it: "
         "'shards/train-{0000..0127}.tar'."
     ) from None
+
+
+def has_unknown(index: dict, root: str | os.PathLike) -> bool:
+    """Whether shards have unknown labels, by their index.
+
+    Warns
+    -----
+    UserWarning
+        If they are OpenMIC's and of a version of this package that did not write which labels are known.
+    """
+    if "partly_labelled" not in index and index["name"] == "openmic":
+        warnings.warn(
+            f"{root}: these shards do not say which labels of OpenMIC are known, so every unknown one counts as "
+            '"no". Write them again (mclass data shard).',
+            stacklevel=3,
+        )
+    return bool(index.get("partly_labelled"))
 
 
 def open_anywhere(where: str) -> Any:

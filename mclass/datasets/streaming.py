@@ -223,6 +223,8 @@ class ShardStream(torch.utils.data.IterableDataset):
             index, length = int(about["index"]), int(about["samples"])
             labels = np.zeros(len(self.column), np.float32)
             labels[[self.column[tag] for tag in about["tags"]]] = 1
+            if self.shards.partly_labelled:  # see `MusicDataset.target`
+                labels[~np.isin(self.shards.tags, about["known"])] = np.nan
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedShard(f"{path}: {about.get('index')}.json: {type(error).__name__} {error}") from None
         start = int(

@@ -105,14 +105,14 @@ class TripletCrops(torch.utils.data.Dataset):
 
     def _draw(self, epoch: int) -> mining.Triplets:
         number, seed, tracks = self.num_triplets, (self.seed, epoch), self.dataset.track_ids
-        labels, tags = self.dataset.labels, self.dataset.tags
+        labels, named = self.dataset.labels, {"tags": self.dataset.tags, "known": self.dataset.known, "seed": seed}
         if self.sampling == "tags":
-            return mining.tag_triplets(labels, number, tracks=tracks, tags=tags, seed=seed)
+            return mining.tag_triplets(labels, number, tracks=tracks, **named)
         if self.sampling == "track":
             return mining.group_triplets(tracks, number, seed=seed)
         if self.sampling == "artist":
             return mining.group_triplets(self.dataset.artist_ids, number, tracks=tracks, seed=seed)
-        return mining.error_triplets(labels, self.scores, number, threshold=self.threshold, tags=tags, seed=seed)
+        return mining.error_triplets(labels, self.scores, number, threshold=self.threshold, **named)
 
     def triplets(self, epoch: int) -> mining.Triplets:
         """The clips of an epoch's triplets."""

@@ -81,4 +81,4 @@ class Views(RandomCrops):
         if self.augment is not None:
             drawn = np.random.SeedSequence((self.seed, epoch, index, 1)).generate_state(1)[0]
             views = self.augment(views, torch.Generator().manual_seed(int(drawn)))
-        return views, torch.from_numpy(self.dataset.labels[index]).float()
+        return views, self.dataset.target(index)

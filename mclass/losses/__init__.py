@@ -24,10 +24,14 @@ All reduce with ``reduction="mean" | "sum" | "none"``, compute in float32 what c
 what the last batch was like in ``loss.statistics``. Inputs that make no sense raise a ``ValueError``; a batch
 in which nothing can be compared warns (`EmptyLossWarning`): a zero is never silent.
 
+Unknown is not no: the losses of labelled tags take ``known=``, a mask in the shape of the targets, and average
+over the known ones. Batches of a data set with unknown labels hold NaN in their place; `split_unknown` takes them
+apart, and a loss that is given the NaN refuses it.
+
 Taught in: 04_supervised, 06_semi_supervised, 07_clmr, 08_metric_learning.
 """
 
-from mclass.losses._checks import EmptyLossWarning, Loss
+from mclass.losses._checks import EmptyLossWarning, Loss, split_unknown
 from mclass.losses.classification import BCELoss, FocalLoss
 from mclass.losses.contrastive import InfoNCELoss, MoCoLoss, momentum_update
 from mclass.losses.distillation import ConsistencyLoss, DistillationLoss, EntropyLoss, PseudoLabelLoss
@@ -56,4 +60,5 @@ __all__ = [
     "TripletLoss",
     "momentum_update",
     "naive_nt_xent",
+    "split_unknown",
 ]

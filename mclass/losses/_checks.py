@@ -198,17 +198,58 @@ def check_embeddings(**embeddings: torch.Tensor) -> None:
     check_floats((2,), "(batch, dim)", **embeddings)
 
 
-def check_targets(logits: torch.Tensor, targets: torch.Tensor, soft: bool, values: bool) -> torch.Tensor:
-    """Refuse what are not multi-hot targets for `logits`; return them in the dtype of the logits."""
+def check_targets(
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    soft: bool,
+    values: bool,
+    known: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Refuse what are not multi-hot targets for `logits`; return them in the logits' dtype, 0 where unknown."""
     check_floats((2,), "(batch, num_tags)", logits=logits)
     if not isinstance(targets, torch.Tensor) or targets.shape != logits.shape:
         given = tuple(targets.shape) if isinstance(targets, torch.Tensor) else type(targets).__name__
         guess = "(Are these class indices? torch.nn.functional.one_hot makes them multi-hot)"
         raise ValueError(f"targets must have the shape of the logits, {tuple(logits.shape)}, got {given}. {guess}")
     _same_place("logits", logits, "targets", targets)
+    targets = hide_unknown(targets, known)
     if values:
         check_zero_one("targets", targets, soft)
     return targets.to(logits.dtype)
+
+
+def split_unknown(targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Targets as data sets give them, NaN where nobody knows the label, as zeros and ones and a mask.
+
+    Returns
+    -------
+    targets : torch.Tensor, shape (batch, num_tags)
+        0 where they were NaN.
+    known : torch.Tensor of bool, shape (batch, num_tags), or None
+        For the losses' ``known=``; None if all are.
+
+    Examples
+    --------
+    >>> targets, known = split_unknown(torch.tensor([[1.0, torch.nan]]))
+    >>> targets, known
+    (tensor([[1., 0.]]), tensor([[ True, False]]))
+    """
+    unknown = targets.isnan()
+    return (targets.masked_fill(unknown, 0), ~unknown) if unknown.any() else (targets, None)
+
+
+def hide_unknown(targets: torch.Tensor, known: torch.Tensor | None) -> torch.Tensor:
+    """Targets with 0 where they are not known; refuses a mask that is not one bool for each of them."""
+    if known is None:
+        return targets
+    if not isinstance(known, torch.Tensor) or known.dtype != torch.bool or known.shape != targets.shape:
+        given = f"{known.dtype} {tuple(known.shape)}" if isinstance(known, torch.Tensor) else type(known).__name__
+        raise ValueError(
+            f"known says of each target whether anybody gave it: a tensor of bool, {tuple(targets.shape)}; "
+            f"got {given}. (mclass.losses.split_unknown makes it of targets with NaN)"
+        )
+    _same_place("targets", targets, "known", known)
+    return targets.masked_fill(~known, 0)
 
 
 def check_labels(embeddings: torch.Tensor, labels: torch.Tensor, values: bool, least: int = 2) -> torch.Tensor:
@@ -290,6 +331,10 @@ def check_zero_one(name: str, x: torch.Tensor, soft: bool = False) -> None:
         place = (~fine).nonzero()[0].tolist()
         allowed = "between 0 and 1" if soft else "0 or 1"
         guess = "" if soft else " (Are these class indices, scores, or mixed examples? The last need soft=True)"
+        if x[tuple(place)].isnan():
+            guess = " (Unknown labels? mclass.losses.split_unknown makes targets and known= of them)"
+            if name == "labels":
+                guess = " (Unknown labels? Examples are compared by all of their tags: leave these out)"
         raise ValueError(f"{name} must be {allowed}, found {x[tuple(place)].item():g} in row {place[0]}.{guess}")
 
 

@@ -34,6 +34,11 @@ class BCELoss(Loss):
         If logits are not floats ``(batch, num_tags)`` or not finite, targets differ in shape or device or are not
         0 or 1, or a weight is negative or not one per tag.
 
+    Warns
+    -----
+    EmptyLossWarning
+        No label of the batch is known.
+
     Examples
     --------
     >>> logits, targets = torch.zeros(1, 2), torch.tensor([[1, 0]])
@@ -41,6 +46,11 @@ class BCELoss(Loss):
     tensor(0.6931)
     >>> BCELoss(pos_weight=3.0, reduction="none")(logits, targets)
     tensor([[2.0794, 0.6931]])
+
+    Nobody has listened for the second tag. Whatever the target says of it, it counts for nothing:
+
+    >>> BCELoss(reduction="none")(logits, targets, known=torch.tensor([[True, False]]))
+    tensor([[0.6931, 0.0000]])
     """
 
     def __init__(self, pos_weight=None, weight=None, soft: bool = False, reduction: str = "mean"):
@@ -53,8 +63,12 @@ class BCELoss(Loss):
         return ", ".join([*_told(pos_weight=self.pos_weight, weight=self.weight), super().extra_repr()])
 
     @classmethod
-    def balanced(cls, labels: torch.Tensor, limit: float = 100.0, **options) -> BCELoss:
+    def balanced(
+        cls, labels: torch.Tensor, limit: float = 100.0, known: torch.Tensor | None = None, **options
+    ) -> BCELoss:
         """Weigh positives so that, over `labels` (n, num_tags), they count as much as negatives; at most `limit`.
+
+        Where some labels are unknown, give `known` (bool, the same shape): they count for neither.
 
         Examples
         --------
@@ -64,18 +78,23 @@ class BCELoss(Loss):
         labels = as_tensor(labels)
         if labels.ndim != 2 or labels.numel() == 0:
             raise ValueError(f"labels must have shape (n, num_tags) and some rows, got {tuple(labels.shape)}")
-        share = check_targets(labels.float(), labels, soft=False, values=True).mean(0)
+        known = None if known is None else torch.as_tensor(known)
+        targets = check_targets(labels.float(), labels, soft=False, values=True, known=known)
+        # A tag of which nothing is known weighs what a balanced one does.
+        share = targets.mean(0) if known is None else (targets.sum(0) / known.sum(0)).nan_to_num(0.5)
         return cls(pos_weight=((1 - share) / share).clamp(min=1 / limit, max=limit), **options)
 
     @in_float32
-    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Compare logits with targets, shape ``(batch, num_tags)`` each."""
-        targets = check_targets(logits, targets, self.soft, self.check_values)
+    def forward(
+        self, logits: torch.Tensor, targets: torch.Tensor, known: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Compare logits with targets, shape ``(batch, num_tags)`` each, where `known` (bool, too) is true."""
+        targets = check_targets(logits, targets, self.soft, self.check_values, known)
         weight, pos_weight = (_fit(w, logits) for w in (self.weight, self.pos_weight))
         values = F.binary_cross_entropy_with_logits(
             logits, targets, weight, pos_weight=pos_weight, reduction="none"
         )
-        return self.reduce(values, {"logits": logits})
+        return self.reduce(values, {"logits": logits}, known, "no label of the batch is known")
 
 
 class FocalLoss(Loss):
@@ -100,6 +119,11 @@ class FocalLoss(Loss):
     ValueError
         As `BCELoss`; if gamma is negative or alpha is not between 0 and 1.
 
+    Warns
+    -----
+    EmptyLossWarning
+        As `BCELoss`.
+
     References
     ----------
     T.-Y. Lin et al., "Focal loss for dense object detection", ICCV 2017.
@@ -122,9 +146,11 @@ class FocalLoss(Loss):
         return ", ".join([f"gamma={self.gamma}", *_told(alpha=self.alpha), super().extra_repr()])
 
     @in_float32
-    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Compare logits with targets, shape ``(batch, num_tags)`` each."""
-        targets = check_targets(logits, targets, self.soft, self.check_values)
+    def forward(
+        self, logits: torch.Tensor, targets: torch.Tensor, known: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Compare logits with targets, shape ``(batch, num_tags)`` each, where `known` (bool, too) is true."""
+        targets = check_targets(logits, targets, self.soft, self.check_values, known)
         positive, negative = targets, 1 - targets
         if self.alpha is not None:
             alpha = _fit(self.alpha, logits)
@@ -132,7 +158,7 @@ class FocalLoss(Loss):
         # softplus(-x) is -log σ(x); the powers are taken of logarithms, so that no gradient is 0 times infinity.
         values = positive * F.softplus(-logits) * (self.gamma * F.logsigmoid(-logits)).exp()
         values = values + negative * F.softplus(logits) * (self.gamma * F.logsigmoid(logits)).exp()
-        return self.reduce(values, {"logits": logits})
+        return self.reduce(values, {"logits": logits}, known, "no label of the batch is known")
 
 
 def _per_tag(name: str, weight, high: float = float("inf")) -> torch.Tensor | None:

@@ -6,6 +6,11 @@ Labels are multi-hot arrays ``(n, num_tags)`` of 0 and 1, one row per clip, one 
 has exactly one 1 in each row. Scores have the same shape, and a higher score means "more likely". Embeddings are
 ``(n, dim)``. Tensors and lists do as well as arrays.
 
+Unknown is not no: where a data set says which labels are known (``dataset.known``, as OpenMIC does), pass
+``known=dataset.known``, an array of bool in the shape of the labels. Each tag is then scored on the clips whose
+label is known, and what `labels` holds elsewhere does not matter. Labels of NaN are refused. (Metrics of retrieval
+need labels that are all known.)
+
 * `classification`: accuracy, precision, recall and the table of all tags.
 * `curves`: ROC and precision-recall curves, and the areas below them.
 * `thresholds`: at which score a clip is given a tag.

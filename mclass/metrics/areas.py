@@ -16,7 +16,12 @@ _BLOCK = 1_000_000  # weights at a time
 
 
 def areas_of_weighted(
-    kind: str, labels: np.ndarray, scores: np.ndarray, weights: Callable[[slice], np.ndarray], num_resamples: int
+    kind: str,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    weights: Callable[[slice], np.ndarray],
+    num_resamples: int,
+    known: np.ndarray | None = None,
 ) -> np.ndarray:
     """Macro average of each resample over the tags that have positives and negatives in it.
 
@@ -28,6 +33,8 @@ def areas_of_weighted(
     weights : callable
         From a slice of resamples to how often each clip is in them, shape ``(resamples, n)``, int32.
     num_resamples : int
+    known : array of bool, shape (n, num_tags), optional
+        Which labels are known; a tag's area is that of the clips where its label is.
 
     Returns
     -------
@@ -41,7 +48,9 @@ def areas_of_weighted(
     array([0.5 , 0.67])
     """
     areas = {"roc": _roc, "pr": _pr}[kind]
-    orders = np.argsort(-scores, axis=0)
+    orders = list(np.argsort(-scores, axis=0).T)
+    if known is not None:
+        orders = [order[known[order, tag]] for tag, order in enumerate(orders)]
     step = max(1, _BLOCK // len(labels))
     values = []
     for start in range(0, num_resamples, step):
@@ -49,7 +58,10 @@ def areas_of_weighted(
             weights(slice(start, start + step)).T
         )  # (n, resamples): rows are gathered fast
         per_tag = []
-        for tag, order in enumerate(orders.T):
+        for tag, order in enumerate(orders):
+            if not len(order):
+                per_tag.append(np.full(part.shape[1], np.nan))
+                continue
             ordered = scores[order, tag]
             ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))  # equal scores are found together
             per_tag.append(areas(*_found(part[order], labels[order, tag], ends)))

@@ -111,6 +111,46 @@ def validate(
     return labels, scores.astype(float), names
 
 
+def validate_known(
+    labels: object, scores: object, tags: Sequence[str] | None, known: object | None
+) -> tuple[np.ndarray, np.ndarray, list[str], np.ndarray | None]:
+    """`validate` where some labels may be unknown; what `labels` holds there does not matter, and becomes False.
+
+    Raises
+    ------
+    ValueError
+        As `validate`; also if `known` is not one bool for each label.
+
+    Examples
+    --------
+    >>> validate_known([[0, 7]], [[0.1, 0.2]], None, known=[[True, False]])[0]
+    array([[False, False]])
+    """
+    labels, known = hide_unknown(labels, known)
+    return *validate(labels, scores, tags), known
+
+
+def hide_unknown(labels: object, known: object | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Labels as an array with 0 where they are not known, and the mask as booleans (or None).
+
+    Raises
+    ------
+    ValueError
+        If `known` is not one bool (or 0 or 1) for each label.
+    """
+    labels = as_array(labels, "labels")
+    if known is None:
+        return labels, None
+    known = as_array(known, "known")
+    if known.shape != labels.shape or ((known != 0) & (known != 1)).any():
+        raise ValueError(
+            f"known says of each label whether anybody gave it: True or False, in the shape of the labels, "
+            f"{labels.shape}; got {known.dtype} {known.shape}. (It is a data set's `known`.)"
+        )
+    known = known.astype(bool)
+    return np.where(known, labels, 0), known
+
+
 def check_finite(values: np.ndarray, name: str, guess: str) -> None:
     """Refuse NaN and infinity in an array of shape ``(n, columns)``; says where the first is."""
     bad = ~np.isfinite(values)

@@ -23,11 +23,23 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 
-from mclass.metrics.checks import as_array, average_over_tags, check_average, validate
+from mclass.metrics.checks import (
+    as_array,
+    average_over_tags,
+    check_average,
+    hide_unknown,
+    validate,
+    validate_known,
+)
 from mclass.metrics.curves import area_per_tag
 
 
-def accuracy(labels: np.ndarray, scores: np.ndarray, threshold: float | np.ndarray | None = None) -> float:
+def accuracy(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    threshold: float | np.ndarray | None = None,
+    known: np.ndarray | None = None,
+) -> float:
     """Share of clips whose highest score is at the right class, or of decisions that are right.
 
     Parameters
@@ -37,6 +49,8 @@ def accuracy(labels: np.ndarray, scores: np.ndarray, threshold: float | np.ndarr
     scores : array, shape (n, num_classes)
     threshold : float or array of shape (num_classes,), optional
         For multi-label data. Beware: a tagger that never says "harp" is right nearly always.
+    known : array of bool, shape (n, num_classes), optional
+        With thresholds: which labels are known (a data set's `known`). The other decisions are not counted.
 
     Raises
     ------
@@ -51,10 +65,12 @@ def accuracy(labels: np.ndarray, scores: np.ndarray, threshold: float | np.ndarr
     0.75
     """
     if threshold is None:
+        if known is not None:
+            raise ValueError("known is for multi-label data: pass a threshold, or leave clips without a label out")
         labels, scores, _ = _validate_one_hot(labels, scores)
         return float((labels.argmax(axis=1) == scores.argmax(axis=1)).mean())
-    labels, decisions, _ = decide(labels, scores, threshold)
-    return float((labels == decisions).mean())
+    tp, fp, fn, tn, _ = _count(labels, scores, threshold, "micro", None, known)
+    return float(_ratio(tp + tn, tp + fp + fn + tn, ["all"], "micro", "accuracy", "of which nothing is known"))
 
 
 def confusion(labels: np.ndarray, scores: np.ndarray, tags: Sequence[str] | None = None) -> pd.DataFrame:
@@ -80,6 +96,7 @@ def precision(
     threshold: float | np.ndarray | None = 0.5,
     average: str | None = "macro",
     tags: Sequence[str] | None = None,
+    known: np.ndarray | None = None,
 ) -> float | np.ndarray:
     """Share of the clips given a tag that have it.
 
@@ -94,6 +111,8 @@ def precision(
         NaN where nothing is to be divided by.
     tags : sequence of str, optional
         Names for messages.
+    known : array of bool, shape (n, num_tags), optional
+        Which labels are known (a data set's `known`). Decisions about the others are not counted.
 
     Raises
     ------
@@ -112,7 +131,7 @@ def precision(
     >>> precision(labels, scores), precision(labels, scores, average=None).tolist()
     (0.5, [0.5, 0.5])
     """
-    tp, fp, _, _, names = _count(labels, scores, threshold, average, tags)
+    tp, fp, _, _, names = _count(labels, scores, threshold, average, tags, known)
     return _ratio(tp, tp + fp, names, average, "precision", "which no clip was given")
 
 
@@ -122,6 +141,7 @@ def recall(
     threshold: float | np.ndarray | None = 0.5,
     average: str | None = "macro",
     tags: Sequence[str] | None = None,
+    known: np.ndarray | None = None,
 ) -> float | np.ndarray:
     """Share of the clips with a tag that are given it. Parameters, errors and warnings: `precision`.
 
@@ -130,7 +150,7 @@ def recall(
     >>> recall([[1, 0], [1, 1], [0, 0]], [[0.9, 0.2], [0.4, 0.8], [0.6, 0.6]])
     0.75
     """
-    tp, _, fn, _, names = _count(labels, scores, threshold, average, tags)
+    tp, _, fn, _, names = _count(labels, scores, threshold, average, tags, known)
     return _ratio(tp, tp + fn, names, average, "recall", "which no clip has")
 
 
@@ -140,6 +160,7 @@ def specificity(
     threshold: float | np.ndarray | None = 0.5,
     average: str | None = "macro",
     tags: Sequence[str] | None = None,
+    known: np.ndarray | None = None,
 ) -> float | np.ndarray:
     """Share of the clips without a tag that are not given it. Parameters, errors and warnings: `precision`.
 
@@ -148,7 +169,7 @@ def specificity(
     >>> specificity([[1, 0], [1, 1], [0, 0]], [[0.9, 0.2], [0.4, 0.8], [0.6, 0.6]])
     0.25
     """
-    _, fp, _, tn, names = _count(labels, scores, threshold, average, tags)
+    _, fp, _, tn, names = _count(labels, scores, threshold, average, tags, known)
     return _ratio(tn, tn + fp, names, average, "specificity", "which every clip has")
 
 
@@ -159,6 +180,7 @@ def f_beta(
     beta: float = 1.0,
     average: str | None = "macro",
     tags: Sequence[str] | None = None,
+    known: np.ndarray | None = None,
 ) -> float | np.ndarray:
     """Harmonic mean of precision and recall; recall matters `beta` times as much (van Rijsbergen, 1979).
 
@@ -171,7 +193,7 @@ def f_beta(
     0.8
     """
     beta = check_beta(beta)
-    tp, fp, fn, _, names = _count(labels, scores, threshold, average, tags)
+    tp, fp, fn, _, names = _count(labels, scores, threshold, average, tags, known)
     weighted = (1 + beta**2) * tp
     whole = weighted + beta**2 * fn + fp
     return _ratio(weighted, whole, names, average, f"F-{beta:g}", "which no clip has and none was given")
@@ -182,6 +204,7 @@ def tagwise(
     scores: np.ndarray,
     tags: Sequence[str] | None = None,
     threshold: float | np.ndarray | None = None,
+    known: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Both areas for each tag, in the order given; with a threshold, the counts and what follows from them too.
 
@@ -190,11 +213,14 @@ def tagwise(
     labels, scores : array, shape (n, num_tags)
     tags : sequence of str, optional
     threshold : float or array of shape (num_tags,), optional
+    known : array of bool, shape (n, num_tags), optional
+        Which labels are known (a data set's `known`): each row is about the clips whose label is.
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``tag``, ``positives``, ``roc_auc``, ``pr_auc``; with a threshold also ``threshold``, ``tp``,
+        Columns ``tag``, ``positives``, with `known` also ``known`` (how many labels are), ``roc_auc``, ``pr_auc``;
+        with a threshold also ``threshold``, ``tp``,
         ``fp``, ``fn``, ``tn``, ``accuracy``, ``precision``, ``recall``, ``specificity`` and ``f1``. Undefined tags
         are listed with missing values, and by name in ``.attrs["undefined"]``.
 
@@ -208,21 +234,22 @@ def tagwise(
     0  guitar   1   0   0   1       1.0
     1  choral   0   1   0   1       0.5
     """
-    labels, scores, names = validate(labels, scores, tags)
+    labels, scores, names, known = validate_known(labels, scores, tags, known)
+    counts = {"positives": labels.sum(axis=0)} | ({} if known is None else {"known": known.sum(axis=0)})
     areas = {
-        "roc_auc": area_per_tag(roc_auc_score, labels, scores),
-        "pr_auc": area_per_tag(average_precision_score, labels, scores),
+        "roc_auc": area_per_tag(roc_auc_score, labels, scores, known),
+        "pr_auc": area_per_tag(average_precision_score, labels, scores, known),
     }
-    table = pd.DataFrame({"tag": names, "positives": labels.sum(axis=0), **areas})
+    table = pd.DataFrame({"tag": names, **counts, **areas})
     if threshold is not None:
-        tp, fp, fn, tn, _ = _count(labels, scores, threshold, None, names)
+        tp, fp, fn, tn, _ = _count(labels, scores, threshold, None, names, known)
         table = table.assign(
             threshold=np.broadcast_to(threshold, len(names)).astype(float),
             tp=tp,
             fp=fp,
             fn=fn,
             tn=tn,
-            accuracy=(tp + tn) / len(labels),
+            accuracy=_divide(tp + tn, tp + fp + fn + tn),
             precision=_divide(tp, tp + fp),
             recall=_divide(tp, tp + fn),
             specificity=_divide(tn, tn + fp),
@@ -283,14 +310,16 @@ def check_beta(beta: float) -> float:
     return float(beta)
 
 
-def _count(labels, scores, threshold, average, tags) -> tuple:
+def _count(labels, scores, threshold, average, tags, known=None) -> tuple:
     """True positives, false positives, false negatives, true negatives of each tag (or of all), and names."""
     check_average(average)
+    labels, known = hide_unknown(labels, known)
     labels, decisions, names = decide(labels, scores, threshold, tags)
+    pairs = [(labels, decisions), (~labels, decisions), (labels, ~decisions), (~labels, ~decisions)]
+    sorts = [truth & decision if known is None else truth & decision & known for truth, decision in pairs]
     if average == "micro":
-        labels, decisions, names = labels.reshape(-1, 1), decisions.reshape(-1, 1), ["all decisions together"]
-    pairs = ((labels, decisions), (~labels, decisions), (labels, ~decisions), (~labels, ~decisions))
-    return *((truth & decision).sum(axis=0) for truth, decision in pairs), names
+        sorts, names = [sort.reshape(-1, 1) for sort in sorts], ["all decisions together"]
+    return *(sort.sum(axis=0) for sort in sorts), names
 
 
 def _divide(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -11,13 +11,20 @@ Taught in: 03_evaluation.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from mclass.metrics.areas import areas_of_weighted
-from mclass.metrics.checks import UndefinedTagsWarning, as_array, check_count, check_groups, validate
+from mclass.metrics.checks import (
+    UndefinedTagsWarning,
+    as_array,
+    check_count,
+    check_groups,
+    hide_unknown,
+    validate_known,
+)
 from mclass.metrics.curves import pr_auc, roc_auc
 
 _AREAS = {roc_auc: "roc", pr_auc: "pr"}
@@ -79,6 +86,7 @@ def bootstrap(
     metric: Callable[..., float],
     *arrays: np.ndarray,
     groups: np.ndarray,
+    known: np.ndarray | None = None,
     num_resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
@@ -97,6 +105,8 @@ def bootstrap(
     groups : array, shape (n,)
         The artist of each row (a data set's ``artist_ids``) or, where that is not known, its track.
         ``np.arange(n)`` if every row is on its own.
+    known : array of bool, shape (n, num_tags), optional
+        Which labels are known (a data set's `known`); handed to the metric as ``known=``.
     num_resamples : int
     confidence : float
         Between 0 and 1.
@@ -116,9 +126,10 @@ def bootstrap(
     0.785 [0.717, 0.843]
     """
     arrays, groups, num_groups = _check(arrays, groups, num_resamples, confidence)
-    value = _value(metric, arrays)
+    known = None if known is None else hide_unknown(arrays[0], known)[1]
+    value = _value(metric, arrays, known)
     counts = _draw(num_groups, num_resamples, np.random.default_rng(seed))
-    return _interval(value, _resample(metric, arrays, groups, counts), confidence, num_groups)
+    return _interval(value, _resample(metric, arrays, known, groups, counts), confidence, num_groups)
 
 
 def compare(
@@ -128,6 +139,7 @@ def compare(
     second: np.ndarray,
     *,
     groups: np.ndarray,
+    known: np.ndarray | None = None,
     num_resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
@@ -146,7 +158,7 @@ def compare(
     labels : array, shape (n, ...)
     first, second : array, shape (n, ...)
         Scores of the two models.
-    groups, num_resamples, confidence, seed
+    groups, known, num_resamples, confidence, seed
         As for `bootstrap`; `num_resamples` is also the number of permutations.
 
     Raises
@@ -165,15 +177,16 @@ def compare(
     (labels, first, second), groups, num_groups = _check(
         (labels, first, second), groups, num_resamples, confidence
     )
+    known = None if known is None else hide_unknown(labels, known)[1]
     if first.shape != second.shape:
         raise ValueError(f"both models' scores must have the same shape, got {first.shape} and {second.shape}")
-    values = [_value(metric, (labels, scores)) for scores in (first, second)]
+    values = [_value(metric, (labels, scores), known) for scores in (first, second)]
     rng = np.random.default_rng(seed)
     counts = _draw(num_groups, num_resamples, rng)
-    samples = [_resample(metric, (labels, scores), groups, counts) for scores in (first, second)]
+    samples = [_resample(metric, (labels, scores), known, groups, counts) for scores in (first, second)]
     difference = _interval(values[1] - values[0], samples[1] - samples[0], confidence, num_groups)
     swapped = rng.random((num_resamples, num_groups)) < 0.5
-    permuted = _swap(metric, labels, first, second, swapped[:, groups])
+    permuted = _swap(metric, labels, first, second, known, swapped[:, groups])
     permuted = permuted[~np.isnan(permuted)]
     # The data as they are count as one of the permutations, so no p-value is 0; rounding must not make them rarer.
     as_extreme = np.abs(permuted) >= abs(difference.value) - 1e-12
@@ -197,8 +210,12 @@ def _check(arrays, groups, num_resamples, confidence) -> tuple:
     return arrays, groups, int(num_groups)
 
 
-def _value(metric: Callable, arrays: tuple) -> float:
-    value = np.asarray(metric(*arrays), dtype=float)
+def _score(metric: Callable, arrays: Sequence, known: np.ndarray | None) -> float:
+    return metric(*arrays) if known is None else metric(*arrays, known=known)
+
+
+def _value(metric: Callable, arrays: tuple, known: np.ndarray | None) -> float:
+    value = np.asarray(_score(metric, arrays, known), dtype=float)
     if value.ndim or not np.isfinite(value):
         raise ValueError(f"the metric must return one finite number, got {value} (average=None?)")
     return float(value)
@@ -209,47 +226,61 @@ def _draw(num_groups: int, num_resamples: int, rng: np.random.Generator) -> np.n
     return rng.multinomial(num_groups, np.full(num_groups, 1 / num_groups), size=num_resamples).astype(np.int32)
 
 
-def _resample(metric, arrays: tuple, groups: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def _resample(metric, arrays: tuple, known, groups: np.ndarray, counts: np.ndarray) -> np.ndarray:
     if metric in _AREAS and len(arrays) == 2:
-        labels, scores, _ = validate(*arrays)
-        return areas_of_weighted(_AREAS[metric], labels, scores, lambda part: counts[part][:, groups], len(counts))
-    rows = np.arange(len(groups))
-    return np.array([_quiet(metric, [array[np.repeat(rows, c[groups])] for array in arrays]) for c in counts])
+        labels, scores, _, known = validate_known(*arrays, None, known)
+        weights = lambda part: counts[part][:, groups]  # noqa: E731
+        return areas_of_weighted(_AREAS[metric], labels, scores, weights, len(counts), known)
+    samples = [np.repeat(np.arange(len(groups)), c[groups]) for c in counts]
+    return np.array(
+        [
+            _quiet(metric, [array[rows] for array in arrays], None if known is None else known[rows])
+            for rows in samples
+        ]
+    )
 
 
-def _swap(metric, labels, first, second, swapped: np.ndarray) -> np.ndarray:
+def _swap(metric, labels, first, second, known, swapped: np.ndarray) -> np.ndarray:
     """Second minus first where `swapped`, shape (permutations, n), says whose scores trade places."""
     if metric in _AREAS:
-        labels, *ranks = validate(labels, first)[0], _ranks(first), _ranks(second)
-        both, pooled = np.concatenate([labels, labels]), np.concatenate(ranks)
+        labels, _, _, known = validate_known(labels, first, None, known)
+        pooled = np.concatenate([_ranks(scores, known) for scores in (first, second)])
+        both = np.concatenate([labels, labels])
+        twice = None if known is None else np.concatenate([known, known])
 
         def values(keep):  # a model's scores are those of the pool that have the weight 1
             weights = lambda part: np.concatenate([keep[part], ~keep[part]], axis=1).astype(np.int32)  # noqa: E731
-            return areas_of_weighted(_AREAS[metric], both, pooled, weights, len(keep))
+            return areas_of_weighted(_AREAS[metric], both, pooled, weights, len(keep), twice)
 
         return values(swapped) - values(~swapped)
     where = swapped.reshape(*swapped.shape, *[1] * (first.ndim - 1))
     return np.array(
         [
-            _quiet(metric, (labels, np.where(w, first, second)))
-            - _quiet(metric, (labels, np.where(w, second, first)))
+            _quiet(metric, (labels, np.where(w, first, second)), known)
+            - _quiet(metric, (labels, np.where(w, second, first)), known)
             for w in where
         ]
     )
 
 
-def _ranks(scores: np.ndarray) -> np.ndarray:
+def _ranks(scores: np.ndarray, known: np.ndarray | None) -> np.ndarray:
+    """Of each column; among the rows that are known, where some are not (the others get 0)."""
     from scipy.stats import rankdata
 
-    return rankdata(scores, axis=0)
+    if known is None:
+        return rankdata(scores, axis=0)
+    ranks = np.zeros(scores.shape)
+    for column, which in enumerate(known.T):
+        ranks[which, column] = rankdata(scores[which, column])
+    return ranks
 
 
-def _quiet(metric, arrays) -> float:
+def _quiet(metric, arrays, known) -> float:
     """The metric of a resample, which may lack every example of some tags, or of all."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedTagsWarning)
         try:
-            return float(metric(*arrays))
+            return float(_score(metric, arrays, known))
         except ValueError:  # undefined; what is wrong with the data themselves was raised before
             return np.nan
 

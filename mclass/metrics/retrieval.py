@@ -6,6 +6,7 @@ Embeddings are ``(n, dim)``, labels multi-hot ``(n, num_tags)``; the order of th
 `nearest_neighbours`. An item is *relevant* to a query if it shares a tag with it; to ask about one notion of
 similarity, pass the labels of its tags alone (`mclass.tags.NOTIONS`). A query without tags, to which nothing can
 be relevant, is left out and named; so is a query whose tags nobody else has, where relevant items are counted.
+All labels must be known: of data with unknown ones (``dataset.known``), take the clips and tags that are.
 
 Taught in: 03_evaluation, 08_metric_learning.
 """

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_curve
 
-from mclass.metrics.checks import UndefinedTagsWarning, validate
+from mclass.metrics.checks import UndefinedTagsWarning, validate_known
 from mclass.metrics.classification import check_beta
 
 
@@ -25,6 +25,7 @@ def choose_thresholds(
     target_precision: float | None = None,
     beta: float = 1.0,
     tags: Sequence[str] | None = None,
+    known: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """The threshold of each tag with the highest F-β, or with the highest recall at a precision.
 
@@ -39,6 +40,8 @@ def choose_thresholds(
     beta : float
         How much more recall matters than precision.
     tags : sequence of str, optional
+    known : array of bool, shape (n, num_tags), optional
+        Which labels are known (a data set's `known`). A threshold is chosen on the clips whose label is.
 
     Returns
     -------
@@ -66,11 +69,14 @@ def choose_thresholds(
     >>> choose_thresholds(labels, scores, target_precision=0.9, tags=["harp"]).threshold.tolist()
     [0.9]
     """
-    labels, scores, names = validate(labels, scores, tags)
+    labels, scores, names, known = validate_known(labels, scores, tags, known)
     beta = check_beta(beta)
     if target_precision is not None and not 0 < target_precision <= 1:
         raise ValueError(f"target_precision must be above 0 and at most 1, got {target_precision!r} (per cent?)")
-    rows = [_choose(truth, score, target_precision, beta) for truth, score in zip(labels.T, scores.T, strict=True)]
+    rows = []
+    for column in range(len(names)):
+        which = slice(None) if known is None else known[:, column]
+        rows.append(_choose(labels[which, column], scores[which, column], target_precision, beta))
     table = pd.DataFrame(rows, columns=["threshold", "precision", "recall", "f_beta"])
     table.insert(0, "tag", names)
     never = table.tag[np.isinf(table.threshold)].tolist()

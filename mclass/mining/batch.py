@@ -14,19 +14,22 @@ import torch
 
 from mclass._arrays import as_tensor
 from mclass.errors import unknown_name
-from mclass.metrics.checks import check_groups, validate_labels
+from mclass.metrics.checks import check_groups, hide_unknown, validate_labels
 from mclass.mining.triplets import KINDS, Difficulty, MiningWarning, Triplets
 
 DISTANCES = ("cosine", "euclidean")
 
 
-def share_tag(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def share_tag(labels: torch.Tensor, known: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """Who is similar to whom: who shares a tag. Masks of positives and negatives, ``(n, n)``, for `mine`.
 
     Parameters
     ----------
     labels : tensor, shape (n, num_tags)
         0 or 1. A clip without tags is neither positive nor negative to anybody: nothing is known of it.
+    known : tensor of bool, shape (n, num_tags), optional
+        Which labels are known. An unknown tag is neither shared nor not shared: clips are then negative to each
+        other if they share no tag that both are known to have, and one is known to lack a tag of the other.
 
     Examples
     --------
@@ -34,10 +37,16 @@ def share_tag(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     >>> positive.int().tolist(), negative.int().tolist()
     ([[0, 1, 0], [1, 0, 1], [0, 1, 0]], [[0, 0, 1], [0, 0, 0], [1, 0, 0]])
     """
-    truth = torch.from_numpy(validate_labels(labels)[0]).to(getattr(labels, "device", "cpu"))
+    device = getattr(labels, "device", "cpu")
+    labels, known = hide_unknown(labels, known)
+    truth = torch.from_numpy(validate_labels(labels)[0]).to(device)
     shared = (truth.float() @ truth.float().T) > 0
-    known = truth.any(dim=1)
-    negative = ~shared & known & known[:, None]
+    has_tags = truth.any(dim=1)
+    negative = ~shared & has_tags & has_tags[:, None]
+    if known is not None:
+        lacks = torch.from_numpy(known).to(device) & ~truth
+        differ = (truth.float() @ lacks.float().T) > 0
+        negative &= differ | differ.T
     return shared.fill_diagonal_(False), negative
 
 

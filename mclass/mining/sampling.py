@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mclass.metrics.checks import check_count, check_groups, validate_labels
+from mclass.metrics.checks import check_count, check_groups, hide_unknown, validate_labels
 from mclass.metrics.classification import decide
 from mclass.mining.triplets import Triplets, usable
 
@@ -22,6 +22,7 @@ def tag_triplets(
     *,
     tracks: np.ndarray | None = None,
     tags: Sequence[str] | None = None,
+    known: np.ndarray | None = None,
     seed: int | Sequence[int] = 0,
 ) -> Triplets:
     """Draw a tag, two clips that have it and one that does not; rare tags as often as frequent ones.
@@ -35,6 +36,8 @@ def tag_triplets(
         only recognises the recording would find them.
     tags : sequence of str, optional
         Names for messages.
+    known : array of bool, shape (n, num_tags), optional
+        Which labels are known (a data set's `known`). The negative is known not to have the tag.
     seed : int or sequence of int
         ``(seed, epoch)`` for other triplets in each epoch.
 
@@ -60,15 +63,19 @@ def tag_triplets(
     >>> bool((labels[anchor] * labels[positive]).any(axis=1).all())
     True
     """
+    labels, known = hide_unknown(labels, known)
     truth, names = validate_labels(labels, tags)
+    lacks = ~truth if known is None else known & ~truth
     tracks = np.arange(len(truth)) if tracks is None else check_groups(tracks, len(truth), "tracks")
     num_tracks = np.array([len(np.unique(tracks[has])) for has in truth.T])
     columns = usable(
-        (num_tracks > 1) & ~truth.all(axis=0), names, "have clips of fewer than two tracks, or are everywhere"
+        (num_tracks > 1) & lacks.any(axis=0), names, "have clips of fewer than two tracks, or are everywhere"
     )
     rng = np.random.default_rng(seed)
     tag = _draw_tags(columns, num_triplets, rng)
-    return _per_tag(tag, lambda column, size: _same_and_other(truth[:, column], tracks, size, rng))
+    return _per_tag(
+        tag, lambda column, size: _same_and_other(truth[:, column], lacks[:, column], tracks, size, rng)
+    )
 
 
 def group_triplets(
@@ -113,7 +120,9 @@ def group_triplets(
     columns = usable(enough, None, "have one clip or track alone")
     rng = np.random.default_rng(seed)
     chosen = _draw_tags(columns, num_triplets, rng)
-    made = _per_tag(chosen, lambda group, size: _same_and_other(groups == group, tracks, size, rng))
+    made = _per_tag(
+        chosen, lambda group, size: _same_and_other(groups == group, groups != group, tracks, size, rng)
+    )
     return Triplets(*made)
 
 
@@ -122,8 +131,11 @@ def error_table(
     scores: np.ndarray,
     threshold: float | np.ndarray = 0.5,
     tags: Sequence[str] | None = None,
+    known: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """What a trained tagger gives `error_triplets` to draw from: the counts of each tag, and whether they suffice.
+
+    Parameters and errors are those of `error_triplets`.
 
     Returns
     -------
@@ -137,15 +149,10 @@ def error_table(
         tag  true_positives  false_negatives  false_positives  usable
     0  harp               1                1                1    True
     """
-    truth, decisions, names = decide(labels, scores, threshold, tags)
-    table = pd.DataFrame(
-        {
-            "tag": names,
-            "true_positives": (truth & decisions).sum(axis=0),
-            "false_negatives": (truth & ~decisions).sum(axis=0),
-            "false_positives": (~truth & decisions).sum(axis=0),
-        }
-    )
+    sorts, names = _errors(labels, scores, threshold, tags, known)
+    counts = [sort.sum(axis=0) for sort in sorts]
+    columns = ("true_positives", "false_negatives", "false_positives")
+    table = pd.DataFrame({"tag": names, **dict(zip(columns, counts, strict=True))})
     return table.assign(usable=(table.iloc[:, 1:] > 0).all(axis=1))
 
 
@@ -156,6 +163,7 @@ def error_triplets(
     *,
     threshold: float | np.ndarray = 0.5,
     tags: Sequence[str] | None = None,
+    known: np.ndarray | None = None,
     seed: int | Sequence[int] = 0,
 ) -> Triplets:
     """Triplets a trained tagger gets wrong: for a tag, its true positives are anchors, its misses positives, its
@@ -172,6 +180,8 @@ def error_triplets(
     threshold : float or array of shape (num_tags,)
         See `mclass.metrics.decide`.
     tags : sequence of str, optional
+    known : array of bool, shape (n, num_tags), optional
+        Which labels are known (a data set's `known`); the others are neither right nor wrong.
     seed : int or sequence of int
 
     Raises
@@ -190,8 +200,7 @@ def error_triplets(
     >>> [index.tolist() for index in triplets]
     [[0, 0], [1, 1], [2, 2]]
     """
-    truth, decisions, names = decide(labels, scores, threshold, tags)
-    sorts = (truth & decisions, truth & ~decisions, ~truth & decisions)
+    sorts, names = _errors(labels, scores, threshold, tags, known)
     enough = np.all([sort.any(axis=0) for sort in sorts], axis=0)
     columns = usable(enough, names, "lack a true positive, a false negative or a false positive")
     rng = np.random.default_rng(seed)
@@ -200,6 +209,14 @@ def error_triplets(
         return [rng.choice(np.flatnonzero(sort[:, column]), size) for sort in sorts]
 
     return _per_tag(_draw_tags(columns, num_triplets, rng), draw)
+
+
+def _errors(labels, scores, threshold, tags, known) -> tuple[list[np.ndarray], list[str]]:
+    """True positives, false negatives and false positives, ``(n, num_tags)`` each, and the names of the tags."""
+    labels, known = hide_unknown(labels, known)
+    truth, decisions, names = decide(labels, scores, threshold, tags)
+    sorts = [truth & decisions, truth & ~decisions, ~truth & decisions]
+    return sorts if known is None else [sort & known for sort in sorts], names
 
 
 def _draw_tags(columns: np.ndarray, num_triplets: int, rng: np.random.Generator) -> np.ndarray:
@@ -215,8 +232,10 @@ def _per_tag(tag: np.ndarray, draw: Callable) -> Triplets:
     return Triplets(*torch.from_numpy(made), torch.from_numpy(tag.astype(np.int64)))
 
 
-def _same_and_other(inside: np.ndarray, tracks: np.ndarray, size: int, rng: np.random.Generator) -> tuple:
-    """Two clips of different tracks that are inside, and one that is not; no draw is ever repeated."""
+def _same_and_other(
+    inside: np.ndarray, outside: np.ndarray, tracks: np.ndarray, size: int, rng: np.random.Generator
+) -> tuple:
+    """Two clips of different tracks that are inside, and one that is outside; no draw is ever repeated."""
     members = np.flatnonzero(inside)
     members = members[np.argsort(tracks[members], kind="stable")]
     first, last = (np.searchsorted(tracks[members], tracks[members], side) for side in ("left", "right"))
@@ -225,4 +244,4 @@ def _same_and_other(inside: np.ndarray, tracks: np.ndarray, size: int, rng: np.r
     # An anchor whose track is all there is cannot be: somebody else is inside.
     other = rng.integers(len(members) - (last - first))
     other += np.where(other >= first, last - first, 0)  # step over the anchor's track
-    return members[place], members[other], rng.choice(np.flatnonzero(~inside), size)
+    return members[place], members[other], rng.choice(np.flatnonzero(outside), size)

@@ -47,7 +47,8 @@ class Taught(Tagging):
 class Distillation(Taught):
     """A small student imitates a large teacher, and learns the labels as well.
 
-    ``(1 - weight) · cross-entropy with the labels + weight · distillation loss`` (Hinton et al. 2015).
+    ``(1 - weight) · cross-entropy with the labels + weight · distillation loss`` (Hinton et al. 2015). Where a
+    label is unknown, the teacher alone speaks.
 
     Parameters
     ----------

@@ -172,6 +172,12 @@ class MetricLearning(Task):
     def check_data(self, train: MusicDataset, valid: MusicDataset) -> None:
         """Refuse data without triplets, or with tags that belong to no block."""
         super().check_data(train, valid)
+        if train.partly_labelled or valid.partly_labelled:
+            raise DatasetError(
+                "metric learning compares clips by the tags that they share, and some labels are unknown: neither "
+                "shared nor not shared. Take clips and tags that are known, or learn the tags (Tagging), which "
+                "leaves unknown ones out"
+            )
         if list(train.tags) != list(valid.tags) or len(train.tags) != self.model.num_tags:
             raise DatasetError(
                 f"training clips have {len(train.tags)} tags, validation clips {len(valid.tags)} and the model "

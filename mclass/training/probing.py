@@ -76,6 +76,9 @@ def probe(
 ) -> Probe:
     """Train a small classifier on the embeddings that a frozen model gives of labelled clips, and score it.
 
+    Where labels are unknown (`mclass.datasets.MusicDataset.known`), each tag is learned from, and scored on, the
+    clips whose label is known; an "mlp" is then a network for each tag.
+
     Parameters
     ----------
     model : WaveformModel or path
@@ -211,7 +214,8 @@ def probe_embeddings(
         )
     rows, best = [], None
     for strength in strengths:
-        classifier = _Classifier(kind, strength, seed, labelled.multilabel).fit(features, labelled.labels)
+        classifier = _Classifier(kind, strength, seed, labelled.multilabel)
+        classifier.fit(features, labelled.labels, labelled.known)
         found = _score(validation, classifier.predict(valid_features))
         rows.append({"strength": strength, **found})
         value = next(iter(found.values()))
@@ -225,7 +229,7 @@ def probe_embeddings(
 
 
 def unlearnable(dataset: MusicDataset) -> list[str]:
-    """Tags that no clip has, or (of several tags) every clip.
+    """Tags that no clip has, or (of several tags) every clip whose label is known.
 
     Examples
     --------
@@ -234,8 +238,8 @@ def unlearnable(dataset: MusicDataset) -> list[str]:
     >>> "choral" in unlearnable(etude.subset([0]))
     True
     """
-    counts = dataset.labels.sum(0)
-    missing = (counts == 0) | ((counts == len(dataset)) & dataset.multilabel)
+    counts, known = dataset.tag_counts, len(dataset) if dataset.known is None else dataset.known.sum(0)
+    missing = (counts == 0) | ((counts == known) & dataset.multilabel)
     return [tag for tag, one in zip(dataset.tags, missing, strict=True) if one]
 
 
@@ -245,9 +249,11 @@ class _Classifier:
     def __init__(self, kind: str, strength: float, seed: int, multilabel: bool):
         self.kind, self.strength, self.seed, self.multilabel = kind, strength, seed, multilabel
 
-    def fit(self, features: np.ndarray, labels: np.ndarray) -> _Classifier:
+    def fit(self, features: np.ndarray, labels: np.ndarray, known: np.ndarray | None = None) -> _Classifier:
         self.scaler = StandardScaler().fit(features)
-        x = self.scaler.transform(features)
+        x, self.parts = self.scaler.transform(features), []
+        if known is not None:
+            return self._fit_known(x, labels, known)
         self.constant = labels.mean(0)
         if self.multilabel:
             self.columns = np.flatnonzero((self.constant > 0) & (self.constant < 1))
@@ -255,22 +261,36 @@ class _Classifier:
         else:
             targets = labels.argmax(1)
             self.columns = np.unique(targets)
-        self.parts = []
         if len(self.columns) < 1 + (not self.multilabel):
             return self  # nothing to tell apart
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # a probe may stop early
             if self.kind == "mlp":
                 targets = targets[:, 0] if targets.ndim == 2 and targets.shape[1] == 1 else targets
-                network = MLPClassifier(
-                    HIDDEN, alpha=self.strength, random_state=self.seed, max_iter=200, n_iter_no_change=5
-                )
-                self.parts = [network.fit(x, targets)]
+                self.parts = [self._create().fit(x, targets)]
             else:
                 # One against the rest where several may hold; over the classes at once where one does.
                 each = targets.T if self.multilabel else [targets]
-                self.parts = [LogisticRegression(C=1 / self.strength, max_iter=500).fit(x, y) for y in each]
+                self.parts = [self._create().fit(x, y) for y in each]
         return self
+
+    def _fit_known(self, x: np.ndarray, labels: np.ndarray, known: np.ndarray) -> _Classifier:
+        """A classifier for each tag, from the clips where its label is known; also of the kind "mlp"."""
+        positives, counts = (labels.astype(bool) & known).sum(0), known.sum(0)
+        self.constant = np.divide(positives, counts, out=np.full(len(counts), 0.5), where=counts > 0)
+        self.columns = np.flatnonzero((positives > 0) & (positives < counts))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self.parts = [
+                self._create().fit(x[known[:, column]], labels[known[:, column], column])
+                for column in self.columns
+            ]
+        return self
+
+    def _create(self) -> LogisticRegression | MLPClassifier:
+        if self.kind == "linear":
+            return LogisticRegression(C=1 / self.strength, max_iter=500)
+        return MLPClassifier(HIDDEN, alpha=self.strength, random_state=self.seed, max_iter=200, n_iter_no_change=5)
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         x = self.scaler.transform(features)
@@ -279,7 +299,7 @@ class _Classifier:
             return found
         if not self.multilabel:
             found[:, self.columns] = self.parts[0].predict_proba(x)
-        elif self.kind == "linear":
+        elif self.kind == "linear" or len(self.parts) > 1:
             found[:, self.columns] = np.stack([part.predict_proba(x)[:, 1] for part in self.parts], 1)
         else:
             told = self.parts[0].predict_proba(x)
@@ -293,8 +313,8 @@ def _score(dataset: MusicDataset, scores: np.ndarray) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedTagsWarning)  # of small parts; `unseen` names those
         return {
-            "roc_auc": metrics.roc_auc(dataset.labels, scores, tags=dataset.tags),
-            "pr_auc": metrics.pr_auc(dataset.labels, scores, tags=dataset.tags),
+            "roc_auc": metrics.roc_auc(dataset.labels, scores, tags=dataset.tags, known=dataset.known),
+            "pr_auc": metrics.pr_auc(dataset.labels, scores, tags=dataset.tags, known=dataset.known),
         }
 
 
@@ -309,6 +329,10 @@ def _check(*parts: tuple[np.ndarray, MusicDataset]) -> None:
             )
         if not np.isfinite(features).all():
             raise ModelError(f"embeddings of {dataset.name!r} hold NaN or infinity. Did the training diverge?")
+        if dataset.known is not None and not dataset.multilabel:
+            raise DatasetError(
+                f"some single-label clips of {dataset.name!r} have no known label; leave them out (dataset.subset)"
+            )
         if list(dataset.tags) != tags or dataset.multilabel != parts[0][1].multilabel:
             other = sorted(set(dataset.tags) ^ set(tags))[:5]
             raise DatasetError(f"the parts differ in their tags (or in the tags' order): {other}")

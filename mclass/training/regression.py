@@ -63,6 +63,13 @@ class Regression(Tagging):
                     f"the model has {self.model.num_tags} outputs and {split.name!r} {split.labels.shape[1]} "
                     f"numbers per clip; create it with num_tags={split.labels.shape[1]}"
                 )
+        for split in (train, valid):
+            if split.partly_labelled:
+                raise DatasetError(
+                    f"some of the numbers of {split.name!r} are unknown, and a regression needs all; leave these "
+                    "clips out (dataset.subset)"
+                )
+        self.partly_labelled = False
         self.spread = torch.from_numpy(train.labels).float().std(0, unbiased=False)
         if len(valid) < 2 or not varying(torch.from_numpy(valid.labels), self.spread).any():
             raise DatasetError(

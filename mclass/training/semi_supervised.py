@@ -30,7 +30,8 @@ from mclass.training.tagging import Tagging
 class SemiSupervised(Tagging):
     """Base class: the loss of `Tagging` plus `weight` times a loss on unlabelled clips.
 
-    Sub-classes implement `unlabelled_loss`.
+    Sub-classes implement `unlabelled_loss`. Clips whose labels are partly known can be given as `unlabelled`, too:
+    the first loss leaves unknown labels out, and a teacher fills the gaps.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ Taught in: 04_supervised, 05_augmentation.
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -16,10 +17,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mclass import metrics
+from mclass import losses, metrics
 from mclass.augmentations import ComposeMany, Mixup, SpecAugment, Transform
 from mclass.datasets import MusicDataset
-from mclass.datasets.shards import Shards
 from mclass.errors import DatasetError, ModelError
 from mclass.inference import chunk_probabilities
 from mclass.models import WaveformModel
@@ -41,7 +41,8 @@ class Tagging(Task):
         global generator, which `mclass.training.fit` seeds for each epoch.
     criterion : torch.nn.Module, optional
         Another loss than cross-entropy, called with logits and labels, ``(batch, num_tags)`` each: one of
-        `mclass.losses`, such as ``FocalLoss(gamma=2.0)``.
+        `mclass.losses`, such as ``FocalLoss(gamma=2.0)``. On data with unknown labels also with ``known=``, a mask
+        of the same shape; a loss whose `forward` takes no such argument is refused there.
     label_smoothing : float
         ε, from 0 to below 1: the model is asked for ``(1 - ε) y + ε / 2`` per tag, or, over K classes, for
         ``(1 - ε) y + ε / K`` (Szegedy et al. 2016), so that it is never rewarded for being perfectly sure.
@@ -61,7 +62,9 @@ class Tagging(Task):
     Notes
     -----
     Batches: ``(waveform (batch, samples), labels (batch, num_tags))`` in training; in validation
-    ``(clips, labels)`` where ``clips`` is a sequence of chunks ``(num_chunks, samples)``, one entry per clip.
+    ``(clips, labels)``, where ``clips`` is a sequence of chunks ``(num_chunks, samples)``, one entry per clip.
+    Labels that the data set does not know (`mclass.datasets.MusicDataset.known`) are NaN, and are left out of the
+    loss and the scores; a mixture knows only what both of its clips know.
     Logs ``train_loss``, ``valid_loss`` and ``valid_roc_auc``, ``valid_pr_auc`` or ``valid_accuracy``.
 
     Examples
@@ -98,6 +101,7 @@ class Tagging(Task):
         self.augment = nn.ModuleList(_augmentations(augment))
         self.criterion, self.label_smoothing = criterion, label_smoothing
         self.undefined_named = False  # tags without examples are named once, not every epoch
+        self.partly_labelled: bool | None = None  # whether labels may be unknown; until `check_data`, looked up
 
     @property
     def options(self) -> dict:
@@ -120,14 +124,23 @@ class Tagging(Task):
         check_labels(self, train, valid)
 
     def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Mean loss of logits against multi-hot or one-hot labels, both ``(batch, num_tags)``."""
+        """Mean loss of logits against multi-hot or one-hot labels, both ``(batch, num_tags)``; NaN is unknown."""
+        labels, known = self.split_unknown(labels)
         if self.label_smoothing:
             goal = 1 / 2 if self.multilabel else 1 / labels.shape[1]
             labels = torch.lerp(labels, torch.full_like(labels, goal), self.label_smoothing)
+        if known is not None:
+            criterion = self.criterion or losses.BCELoss(soft=True)
+            check_masking(self.multilabel, criterion)
+            return criterion(logits, labels, known=known)
         if self.criterion is not None:
             return self.criterion(logits, labels)
         criterion = F.binary_cross_entropy_with_logits if self.multilabel else F.cross_entropy
         return criterion(logits, labels)
+
+    def split_unknown(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """`mclass.losses.split_unknown`; of data whose labels are all known, nothing is looked at."""
+        return (labels, None) if self.partly_labelled is False else losses.split_unknown(labels)
 
     def batch_loss(self, batch: tuple) -> torch.Tensor:
         """The loss of an augmented batch of crops."""
@@ -167,16 +180,18 @@ class Tagging(Task):
 
     def evaluate(self, scores: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
         """Validation loss and metrics of clip-level probabilities, both ``(clips, num_tags)``."""
+        labels, known = self.split_unknown(labels)
         if not self.multilabel:
             chosen = (scores * labels).sum(dim=1).clamp(min=1e-12)
             return {"valid_loss": -chosen.log().mean(), "valid_accuracy": metrics.accuracy(labels, scores)}
-        loss = F.binary_cross_entropy(scores, labels)
+        which = ... if known is None else known
+        loss = F.binary_cross_entropy(scores[which], labels[which])
         with warnings.catch_warnings():
             if self.undefined_named:
                 warnings.simplefilter("ignore", metrics.UndefinedTagsWarning)
-            roc_auc = metrics.roc_auc(labels, scores, tags=self.model.tags)
+            roc_auc = metrics.roc_auc(labels, scores, tags=self.model.tags, known=known)
             warnings.simplefilter("ignore", metrics.UndefinedTagsWarning)
-            pr_auc = metrics.pr_auc(labels, scores, tags=self.model.tags)
+            pr_auc = metrics.pr_auc(labels, scores, tags=self.model.tags, known=known)
         self.undefined_named = True
         return {"valid_loss": loss, "valid_roc_auc": roc_auc, "valid_pr_auc": pr_auc}
 
@@ -224,14 +239,16 @@ def check_labels(task: Tagging, train: MusicDataset, valid: MusicDataset) -> Non
             f"the model has {task.model.num_tags} outputs and the data {len(train.tags)} tags; "
             f"create it with num_tags={len(train.tags)}"
         )
-    counts = train.tag_counts if isinstance(train, Shards) else train.labels.sum(0)
-    absent = [tag for tag, count in zip(train.tags, counts, strict=True) if not count]
+    task.partly_labelled = train.partly_labelled or valid.partly_labelled
+    if task.partly_labelled:
+        check_masking(task.multilabel, task.criterion or losses.BCELoss())
+    absent = [tag for tag, count in zip(train.tags, train.tag_counts, strict=True) if not count]
     if absent:
         _warn(
             f"the training clips have no example of {len(absent)} of {len(train.tags)} tags: {', '.join(absent)}"
         )
     if task.multilabel and not task.undefined_named:
-        undefined = metrics.undefined_tags(valid.labels, valid.tags)
+        undefined = metrics.undefined_tags(valid.labels, valid.tags, valid.known)
         if len(undefined) == len(valid.tags):
             raise DatasetError(
                 f"none of the {len(valid.tags)} tags can be scored on the {len(valid)} validation clips: each "
@@ -243,6 +260,29 @@ def check_labels(task: Tagging, train: MusicDataset, valid: MusicDataset) -> Non
                 f"validation clips and are left out of its scores: {', '.join(undefined)}"
             )
             task.undefined_named = True
+
+
+def check_masking(multilabel: bool, criterion: nn.Module) -> None:
+    """Refuse unknown labels where nothing can leave them out: they would count as "no".
+
+    Raises
+    ------
+    DatasetError
+        If a clip has one label of several classes, which is known or not as a whole.
+    ModelError
+        If the loss takes no mask.
+    """
+    if not multilabel:
+        raise DatasetError(
+            "some labels of single-label clips are unknown; leave these clips out (dataset.subset), or learn from "
+            "them without labels (mclass.training.NoisyStudent)"
+        )
+    if "known" not in inspect.signature(criterion.forward).parameters:
+        raise ModelError(
+            f"some labels are unknown, and {type(criterion).__name__} cannot leave them out. Use a loss of "
+            "mclass.losses (BCELoss, FocalLoss), or give the forward() of yours an argument known=None: a mask of "
+            "bool, (batch, num_tags)"
+        )
 
 
 def _warn(message: str) -> None:

@@ -151,10 +151,11 @@ class Task(lightning.LightningModule):
     def _not_finite(
         self, loss: str, batch: tuple, batch_idx: int, guess: str = "Is the learning rate too high?"
     ) -> str:
+        labels = 1 if getattr(self, "partly_labelled", None) else None  # the tensor in which NaN is no fault
         bad = [
             index
-            for part in _tensors(batch)
-            if part.is_floating_point()
+            for number, part in enumerate(_tensors(batch))
+            if part.is_floating_point() and number != labels
             for index in (~part.flatten(1).isfinite().all(1)).nonzero().flatten().tolist()
         ]
         guess = f"Its rows {sorted({*bad})} hold NaN or infinity." if bad else guess

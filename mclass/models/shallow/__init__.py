@@ -63,7 +63,8 @@ def create(name: str, **options) -> Pipeline:
 
     Its ``fit`` takes waveforms and labels. Waveforms are an array ``(n, samples)``, or a sequence of n arrays of
     any lengths (`Waveforms` reads those of a data set one by one); labels are class indices ``(n,)`` or multi-hot
-    ``(n, num_tags)``.
+    ``(n, num_tags)``. All labels must be known: of data with unknown ones (`known`), fit a pipeline for each tag,
+    on the clips where it is.
 
     Parameters
     ----------
