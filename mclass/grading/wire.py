@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 MAX_TEXT = 8 << 20  # bytes of JSON in a message
-MAX_ARRAYS = 512 << 20  # bytes of arrays in a message
+MAX_ARRAYS = 128 << 20  # bytes of arrays in a message
 MAX_DEPTH = 30  # containers inside containers
 _KINDS = "biuf"  # booleans, integers, floats
 
@@ -79,7 +79,7 @@ def pack(value: Any, remember: Callable[[Any], Handle] | None = None) -> tuple[A
             tensor = tensor.float() if tensor.is_floating_point() and tensor.itemsize < 4 else tensor
             if not tensor.is_complex():
                 arrays.append(np.ascontiguousarray(tensor.numpy()).reshape(tuple(tensor.shape)))
-                return ["tensor", len(arrays) - 1]
+                return ["tensor", len(arrays) - 1, bool(value.requires_grad)]
         if type(value) in (list, tuple):
             return [type(value).__name__, [take(one, depth + 1) for one in value]]
         if isinstance(value, dict):
@@ -96,8 +96,13 @@ def pack(value: Any, remember: Callable[[Any], Handle] | None = None) -> tuple[A
     return take(value, 0), arrays
 
 
-def unpack(packed: Any, arrays: list[np.ndarray], recall: Callable[[Handle], Any] = lambda handle: handle) -> Any:
-    """Undo `pack`; `recall` says what a handle becomes.
+def unpack(
+    packed: Any,
+    arrays: list[np.ndarray],
+    recall: Callable[[Handle], Any] = lambda handle: handle,
+    gradients: bool = False,
+) -> Any:
+    """Undo `pack`; `recall` says what a handle becomes, `gradients` whether tensors that ask for one still do.
 
     Raises
     ------
@@ -125,7 +130,8 @@ def unpack(packed: Any, arrays: list[np.ndarray], recall: Callable[[Handle], Any
             if kind == "tensor":
                 import torch
 
-                return torch.from_numpy(arrays[content].copy())
+                tensor = torch.from_numpy(arrays[content].copy())
+                return tensor.requires_grad_() if gradients and packed[2] is True else tensor
             if kind in ("list", "tuple"):
                 return {"list": list, "tuple": tuple}[kind](put(one, depth + 1) for one in content)
             if kind == "dict":
@@ -138,6 +144,15 @@ def unpack(packed: Any, arrays: list[np.ndarray], recall: Callable[[Handle], Any
         raise WireError(f"not a value: {str(packed)[:100]}")
 
     return put(packed, 0)
+
+
+def leaves(value: Any) -> list:
+    """The tensors in a value that ask for a gradient, in order."""
+    if isinstance(value, list | tuple):
+        return [leaf for one in value for leaf in leaves(one)]
+    if isinstance(value, dict):
+        return leaves(list(value.values()))
+    return [value] if getattr(value, "requires_grad", False) is True else []
 
 
 def write(stream: BinaryIO, message: dict, arrays: list[np.ndarray] = ()) -> None:
