@@ -122,10 +122,10 @@ def owner(path: Path, homework: str, root: Path | None = None, alone: bool = Fal
     rest, named = _without(stem, homework)
     folders = [] if root is None else [one.name for one in path.parents if root in one.parents]
     folders = folders if root is not None else [path.absolute().parent.name]
+    folders = [unicodedata.normalize("NFC", one) for one in folders]
+    for match in filter(None, map(_MOODLE.match, folders)):
+        return Owner(_shown(match["name"]), match["number"])
     for folder in folders:
-        folder = unicodedata.normalize("NFC", folder)
-        if match := _MOODLE.match(folder):
-            return Owner(_shown(match["name"]), match["number"])
         if (alone and root is not None and not named) or not rest:
             name = _without(_without_copies(folder), homework)[0]
             if name:
