@@ -1,4 +1,4 @@
-# ruff: noqa: E501, PT011 (attacks are one line each; what they raise is their own)
+# ruff: noqa: B017, E501, PT011 (attacks are one line each; what they raise is their own)
 """What submissions must not do, tried: each attack is a cell of a notebook, and says `DONE` or what it has found."""
 
 import contextlib
@@ -45,7 +45,7 @@ REACH = {
     "by handle": "n = libc.syscall(304, os.open('/', 0), b'\\x08\\0\\0\\0\\1\\0\\0\\0\\2' + bytes(40), 0); "
     "return os.listdir(n) and must(n)",
     "chroot": "os.chroot('/proc/1/root'); os.chdir('../' * 20); return open('.{secret}').read()",
-    "masters": "return any_of(os.listdir, ['{package}/../homework', '/work', '/home', '/root/.ssh', '/mnt', '/srv'])",
+    "masters": "return any_of(lambda n: open(n).read(), ['{homework}/hw2.ipynb', '../' * 20 + '{homework}/hw2.ipynb'])",
     "passwords": "return open('/etc/shadow').read() or 'DONE'",
     "users": "return open('/etc/passwd').read() and 'DONE'",
     "shared memory of others": "return open('/dev/shm/{shm}').read()",
@@ -56,10 +56,11 @@ REACH = {
     "its own memory": "return [v for v in map(repr, gc.get_objects()[:20000]) if '{number}' in v and 'SECRETS' not in v]",
     "the judge's memory": "return open('/proc/{judge}/mem', 'rb') and 'DONE'",
     "the judge's maps": "return open('/proc/{judge}/maps').read() and 'DONE'",
-    "memory by a system call": "return must(libc.syscall(310, {judge}, 0, 0, 0, 0, 0))",
+    "memory by a system call": "there = ctypes.byref((ctypes.c_void_p * 2)(id(os), 8)); "
+    "return must(libc.syscall(310, {judge}, there, 1, there, 1, 0))",
     "trace the judge": "return must(libc.ptrace(16, {judge}, 0, 0))",
     "signal the judge": "os.kill({judge}, 0); return 'DONE'",
-    "signal all": "signal.signal(signal.SIGUSR1, signal.SIG_IGN); os.kill(-1, signal.SIGUSR1); return ''",
+    "signal others": "return any_of(lambda n: os.kill(n, 0), range(2000, 70_000))",
     "see other processes": "return [n for n in os.listdir('/proc') if n.isdigit() and int(n) > 1000 and 'DONE'][:1]",
     "kernel keys": "return must(libc.syscall(250, 11, -3, ctypes.create_string_buffer(99), 99, 0) - 1)",
     "TCP": "return socket.create_connection(('127.0.0.1', {port}), 1) and 'DONE'",
@@ -98,11 +99,11 @@ CHANGE = {
     "host name, in C": "return must(libc.sethostname(b'x', 1))",
     "host name, in a user namespace": "must(libc.unshare(0x10000000)); socket.sethostname('x'); return ''",
     "domain name": "return must(libc.setdomainname(b'x', 1))",
-    "host name, by a file": "open('/proc/sys/kernel/hostname', 'w').write('x'); return 'DONE'",
-    "core pattern": "open('/proc/sys/kernel/core_pattern', 'w').write('|/tmp/x'); return 'DONE'",
-    "settings of the kernel": "return any_of(lambda n: open('/proc/sys/' + n, 'w').write('1'), "
+    "host name, by a file": "put('/proc/sys/kernel/hostname', 'x'); return 'DONE'",
+    "core pattern": "put('/proc/sys/kernel/core_pattern', '|/tmp/x'); return 'DONE'",
+    "settings of the kernel": "return any_of(lambda n: put('/proc/sys/' + n, '1'), "
     "['vm/drop_caches', 'kernel/panic', 'kernel/ns_last_pid', 'kernel/randomize_va_space', 'fs/suid_dumpable'])",
-    "sysrq": "open('/proc/sysrq-trigger', 'w').write('h'); return 'DONE'",
+    "sysrq": "put('/proc/sysrq-trigger', 'h'); return 'DONE'",
     "the clock": "time.clock_settime(time.CLOCK_REALTIME, time.time()); return 'DONE'",
     "restart": "return must(libc.reboot(0))",
     "swap": "return must(libc.swapoff(b'/dev/x') if ctypes.get_errno() == 22 else -1)",
@@ -121,7 +122,7 @@ CHANGE = {
     "its limits": "import resource; resource.setrlimit(resource.RLIMIT_DATA, (-1, -1)); return 'DONE'",
     "its group": "return any_of(os.listdir, ['/sys/fs/cgroup', '/sys/fs'])",
     "priority": "os.nice(-10); return 'DONE'",
-    "who is killed for memory": "open('/proc/self/oom_score_adj', 'w').write('-1000'); return 'DONE'",
+    "who is killed for memory": "put('/proc/self/oom_score_adj', '-1000'); return 'DONE'",
     "kernel hardware": "return must(libc.iopl(3))",
 }  # fmt: skip
 
@@ -132,6 +133,8 @@ def must(result):
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return 'DONE'
+def put(path, text):
+    os.write(os.open(path, os.O_WRONLY), text.encode())
 def any_of(function, values):
     for one in values:
         try:
@@ -185,6 +188,7 @@ def found(tmp_path_factory):
         names = {
             "secret": secret, "judge": os.getpid(), "port": server.getsockname()[1], "package": PACKAGE,
             "number": SECRET, "abstract": f"mclass-test-{os.getpid()}", "socket": folder / "socket", "shm": shm.name,
+            "homework": Path(__file__).parents[1] / "homework",
         }  # fmt: skip
         said = {}
         with Process(120, 2 << 30, hidden=[folder]) as one:
@@ -216,7 +220,10 @@ def state(secret):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("attack", [*(("reach", name) for name in REACH), *(("change", name) for name in CHANGE)])
+ATTACKS = [*(("reach", name) for name in REACH), *(("change", name) for name in CHANGE)]
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=map(": ".join, ATTACKS))
 def test_an_attack_finds_and_changes_nothing(found, attack):
     assert "DONE" in found["control"]
     assert "DONE" not in found[attack]

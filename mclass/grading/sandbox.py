@@ -134,7 +134,7 @@ def wrapped(command: Sequence[str], memory: int, hidden: Iterable[os.PathLike | 
         if os.path.isdir(folder) and any(_within(folder, one) and folder != one for one in shown):
             arguments += [*memory_folder(folder, "4096", "0755"), "--remount-ro", folder]
     arguments += ["--proc", "/proc", "--dev", "/dev", *memory_folder("/dev/shm", scratch, "1777")]
-    arguments += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"]
+    arguments += ["--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"]
     return ["bwrap", *arguments, "--", *nobody, *command]
 
 
