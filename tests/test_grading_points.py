@@ -1,14 +1,16 @@
 """No points without the work: what submissions give out as answers, question by question."""
 
 import contextlib
+import dataclasses
 
+import classroom
 import pytest
-from classroom import need_sandbox
+from classroom import cell, need_sandbox, notebook, write
 from test_homework import MASTERS
 
 from mclass.grading import judge
 from mclass.grading.held_out import VARIABLE
-from mclass.grading.notebooks import Homework
+from mclass.grading.notebooks import Cell, Homework
 from mclass.grading.process import Process
 
 FAKES = {  # networks that are none, from the simplest to what knows the tests' text
@@ -146,3 +148,85 @@ def test_answers_that_are_none_have_no_points(name, process):
         for test in homework.tests:
             if test.question != "q1" or name != "hw2":
                 assert points(homework, test, process) == 0, (what, test.grade_id)
+
+
+EVASIONS = {  # each uses `multiply`, which the first question must do without, from somewhere else
+    "another cell": ("from numpy import multiply as m", "def double(x): return [m(2, one) for one in x]"),
+    "a cell of a cell": (
+        "import numpy\nm = numpy.multiply\ndef twice(x): return m(2, x)",
+        "def double(x): return [twice(one) for one in x]",
+    ),
+    "a magic in front": ("", "%time import numpy\nimport numpy\ndouble = lambda x: list(numpy.multiply(2, x))"),
+    "a magic for the cell": ("", "%%time\nimport numpy\ndouble = lambda x: list(numpy.multiply(2, x))"),
+    "its name as text": ("import numpy", "double = lambda x: list(getattr(numpy, 'multiply')(2, x))"),
+    "a module's name as text": ("import importlib", "m = importlib.import_module('numpy.multiply')"),
+    "everything": ("from numpy import *", "double = lambda x: list(multiply(2, x))"),
+}
+
+
+@pytest.mark.parametrize("name", EVASIONS)
+def test_what_must_not_be_used_is_found_elsewhere(name, tmp_path):
+    homework = Homework.read(classroom.master(tmp_path))
+    free, solution = (Cell("code", source) for source in EVASIONS[name])
+    test = homework.by_id()["q1-tests"]
+    steps = [free, dataclasses.replace(solution, grade_id="q1-solution"), test]
+    assert judge._uses(steps, test) == "multiply"
+    unused = [free, Cell("code", "def double(x): return x", "q1-solution"), test]
+    assert judge._uses(unused, test) is None
+
+
+def test_code_made_of_text_is_remarked(tmp_path):
+    homework = Homework.read(classroom.master(tmp_path))
+    test = homework.by_id()["q1-tests"]
+    for source in ("exec('im' + 'port numpy')", "m = __import__('num' + 'py')", "get_ipython().run_cell('x')"):
+        assert len(judge._watched([Cell("code", source, "q1-solution"), test], test)) == 1, source
+
+
+@pytest.mark.parametrize(
+    "source", ["x = " + "-" * 50_000 + "1", "x = " + "1+" * 50_000 + "1", "(" * 300, "\ud800", "\0"]
+)
+def test_code_that_is_too_deep_or_none_is_no_end_of_the_class(source):
+    judge._parsed(source)
+
+
+def test_helpers_are_the_masters(tmp_path):
+    """A locked cell is run with the test, by the judge, with the submission's functions."""
+    cells = [
+        cell("import math\nLIMIT = 3", "given", locked=True),
+        cell("def f(x): return 1", "q1-solution", solution=True),
+        cell("def twice(x):\n    return f(f(x)) + LIMIT", "q1-helpers", locked=True),
+        cell("assert twice(0) == 4 and math.pi > LIMIT", "q1-tests", grade=True, locked=True, points=1),
+    ]
+    homework = Homework.read(write(tmp_path / "hw.ipynb", notebook(cells)))
+    test = homework.tests[0]
+    assert [one.grade_id for one in judge.helpers_of(homework, test)] == ["given", "q1-helpers"]
+    need_sandbox()
+    with Process(60, 1 << 30) as process:
+        process.run("LIMIT, math = 100, None\ndef twice(x): return 4\ndef f(x): return 2")
+        with pytest.raises(AssertionError):
+            judge._points(homework, test, process)
+        process.run("def f(x): return 1")
+        assert judge._points(homework, test, process) == 1
+
+
+def test_gradients_cross_to_the_judge():
+    import torch
+
+    need_sandbox()
+    a = torch.tensor([1.0, 2.0], requires_grad=True)
+    b = torch.tensor([3.0, 4.0], requires_grad=True)
+    with Process(60, 2 << 30) as process:
+        process.run("import torch\ndef f(x, y, by=1): return (x * x * y.detach() * by).sum()")
+        process.run("def g(x): return x.detach().sum()\ndef h(x): return 7\ndef k(x): return torch.ones(3)")
+        value = process.name("f")(a, b, by=2)
+        value.backward()
+        assert value.item() == 2 * (3 + 16)
+        assert a.grad.tolist() == [2 * 2 * 3, 2 * 4 * 4]
+        assert b.grad is None or not b.grad.any()
+        with pytest.raises(RuntimeError, match="detached"):
+            process.name("g")(a).backward()
+        with pytest.raises(TypeError, match="tensor of floating-point"):
+            process.name("h")(a)
+        process.run("torch.autograd.grad = lambda *a, **k: [torch.zeros(7)]")
+        with pytest.raises((RuntimeError, TypeError)):
+            process.name("f")(a, b).backward()

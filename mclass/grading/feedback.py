@@ -60,7 +60,7 @@ class Names:
         --------
         >>> names = Names()
         >>> names.of("Ada Lovelace"), names.of("ada!"), names.of("ada?"), names.of("ADA LOVELACE")
-        ('Ada Lovelace', 'ada_-c5a276', 'ada_-8c7ba5', 'ADA LOVELACE-56ac1a')
+        ('Ada Lovelace', 'ada_-0ab374', 'ada_-00bd61', 'ADA LOVELACE-bbdd1f')
         """
         name = re.sub(r"[^\w .@+-]", "_", student).strip(". ")
         if name != student or not name or len(name.encode()) > _MAX_NAME or self._other(name, student):

@@ -207,8 +207,8 @@ def defined_names(tree: ast.Module) -> set[str]:
 
     Examples
     --------
-    >>> sorted(defined_names(ast.parse("import a.b\ndef f(x): y = x\nz = 1")))
-    ['a', 'f', 'z']
+    >>> sorted(defined_names(ast.parse("import a.b; z = [f(x) for x in a]")))
+    ['a', 'x', 'z']
     """
     inside = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     names = {one.name for one in tree.body if isinstance(one, inside)}
