@@ -534,6 +534,11 @@ def test_nonsense_is_refused(message):
                 b'{"message": {}, "arrays": [["|O", [3]]]}',
                 b'{"message": {}, "arrays": [["<f8", [99999999999999]]]}',
                 b'{"message": {}, "arrays": [["<f8", [-1]]]}',
+                b'{"message": {}, "arrays": [["<f8", [1e999]]]}',
+                b'{"message": {}, "arrays": [["<f8", [0, 99999999999999999999999]]]}',
+                b'{"message": {}, "arrays": [["<f8", [0' + b", 1" * 99 + b"]]]}",
+                b'{"message": {}, "arrays": [["<U9", [1]]]}',
+                b'{"message": ' + b"9" * 5000 + b', "arrays": []}',
                 b'{"message": 3, "arrays": []}',
             )
         ),

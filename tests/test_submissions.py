@@ -1,9 +1,10 @@
 """Whose homework it is: what browsers, file managers and learning platforms make of names."""
 
+import json
 import os
 
 import pytest
-from classroom import need_sandbox, notebook, submission, write
+from classroom import cell, need_sandbox, notebook, submission, write
 
 from mclass.grading import feedback
 from mclass.grading.submissions import find
@@ -147,6 +148,10 @@ def test_what_is_no_notebook_has_a_row_and_the_others_their_points(tmp_path):
         "deep code": good.replace("def double", f"x = {'-' * 5000}1\\ndef double"),
         "deep brackets": good.replace("def double", f"x = {'(' * 5000}1\\ndef double"),
         "no text": "\0" * 1000,
+        "10,000 cells": json.dumps(notebook([cell("1")] * 10_000)),
+        "one long cell": json.dumps(notebook([cell("#" * 3_000_000)])),
+        "1,000 times the same mark": json.dumps(notebook([cell("x", "q1-tests", locked=True)] * 1000)),
+        "a very long text": good.replace("*Your answer here.*", "x" * 3_000_000),
         "escapes": good.replace("return [2 * one for one in x]", "raise ValueError('\\u001b]0;x\\u0007\\u202e')"),
         "x" * 249: good,
         "ada!": good,
@@ -179,7 +184,7 @@ def test_what_is_no_notebook_has_a_row_and_the_others_their_points(tmp_path):
     graded += ["x" * 249, *(name for name in bad if name.endswith("it says"))]
     for name in graded:
         assert points[name] == 13, by_name[name]
-    refused = "a number of 5000 digits,deep,many,cells that are none,no text,cells of other types"
+    refused = "a number of 5000 digits,one long cell,deep,many,cells that are none,no text,cells of other types"
     for name in (*refused.split(","), *others):
         if name in graded:
             continue

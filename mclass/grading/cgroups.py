@@ -10,6 +10,7 @@ import functools
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -39,6 +40,13 @@ class Group:
                 lines = (memory / name).read_text().split("\n")
                 return any(line.startswith("oom_kill ") and not line.endswith(" 0") for line in lines)
         return False
+
+    def kill(self) -> None:
+        """Kill all processes in it, also those that no longer descend from the first."""
+        for folder in set(self.folders.values()):
+            with contextlib.suppress(OSError, ValueError):
+                for process in (folder / "cgroup.procs").read_text().split():
+                    os.kill(int(process), signal.SIGKILL)
 
     def close(self, patience: float = 2.0) -> None:
         """Remove the group, once its last process is gone."""

@@ -27,7 +27,7 @@ from mclass.grading.process import EndedError, Process
 from mclass.grading.submissions import find
 from mclass.grading.text import line, printable
 
-MAX_REMARK = 1000  # characters
+MAX_REMARKS, MAX_REMARK, MAX_ANSWER = 30, 1000, 100_000  # how many; characters of one, and of an answer
 
 
 @dataclass(frozen=True)
@@ -166,9 +166,11 @@ def grade_one(
         for cell in homework.tests:
             if not result.points.get(cell.grade_id):
                 result.messages[cell.grade_id] = "not graded"
-    result.remarks = [line(one[:MAX_REMARK]) for one in result.remarks]
+    remarks = list(dict.fromkeys(line(one[:MAX_REMARK]) for one in result.remarks))
+    more = [f"and {len(remarks) - MAX_REMARKS} more remarks"] if len(remarks) > MAX_REMARKS else []
+    result.remarks = remarks[:MAX_REMARKS] + more
     for texts in (result.messages, result.answers):
-        texts |= {name: printable(text, "\n\t") for name, text in texts.items()}
+        texts |= {name: printable(text[:MAX_ANSWER], "\n\t") for name, text in texts.items()}
     return result
 
 

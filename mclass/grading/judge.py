@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import builtins
 import contextlib
+import functools
 import io
 import math
 import re
@@ -267,6 +268,7 @@ def _solutions(steps: Sequence[Cell], test: Cell) -> list[ast.AST]:
     return chosen
 
 
+@functools.lru_cache(maxsize=256)
 def _parsed(source: str) -> ast.AST | None:
     """A cell without what only IPython understands."""
     lines = [

@@ -21,6 +21,8 @@ from pathlib import Path
 
 MAX_BYTES = 100 << 20
 MAX_VALUES = 5_000_000
+MAX_CELLS = 2000
+MAX_CODE = 2_000_000  # characters
 MAX_POINTS = 1_000_000
 SOLUTION = ("### BEGIN SOLUTION", "### END SOLUTION")
 HIDDEN = ("### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS")
@@ -144,9 +146,15 @@ def cells_of(notebook: dict, path: Path) -> list[Cell]:
     Raises
     ------
     NotebookError
-        If something in it is not a cell.
+        If something in it is not a cell, or there is more than anybody writes.
     """
-    return [_cell(one, path, number) for number, one in enumerate(notebook["cells"])]
+    if len(notebook["cells"]) > MAX_CELLS:
+        raise NotebookError(f"{path}: {len(notebook['cells']):,} cells; at most {MAX_CELLS:,} are read")
+    cells = [_cell(one, path, number) for number, one in enumerate(notebook["cells"])]
+    code = sum(len(cell.source) for cell in cells if cell.kind == "code")
+    if code > MAX_CODE:
+        raise NotebookError(f"{path}: {code:,} characters of code; at most {MAX_CODE:,} are read")
+    return cells
 
 
 def _cell(raw: object, path: Path, number: int) -> Cell:

@@ -136,6 +136,8 @@ class Process:
         with contextlib.suppress(OSError):
             os.killpg(self.child.pid, signal.SIGKILL)
         self.child.kill()
+        if self.group:
+            self.group.kill()
 
     def end(self, why: str) -> None:
         """Kill the process and all that it started, and remove what it wrote."""

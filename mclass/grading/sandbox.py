@@ -131,8 +131,11 @@ def wrapped(command: Sequence[str], memory: int, hidden: Iterable[os.PathLike | 
         else:
             arguments += ["--ro-bind", path, path]
     for folder in sorted({os.path.realpath(one) for one in hidden}, key=len):
-        if os.path.isdir(folder) and any(_within(folder, one) and folder != one for one in shown):
-            arguments += [*memory_folder(folder, "4096", "0755"), "--remount-ro", folder]
+        for path in shown:
+            real = os.path.realpath(path)
+            if os.path.isdir(folder) and folder != real and _within(folder, real):
+                place = path + folder[len(real) :]  # by whichever name it is visible
+                arguments += [*memory_folder(place, "4096", "0755"), "--remount-ro", place]
     arguments += ["--proc", "/proc", "--dev", "/dev", *memory_folder("/dev/shm", scratch, "1777")]
     arguments += ["--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"]
     return ["bwrap", *arguments, "--", *nobody, *command]

@@ -185,7 +185,7 @@ def read(exactly: Callable[[int], bytes]) -> tuple[dict, list[np.ndarray]]:
         whole = json.loads(exactly(length))
         message, shapes = whole["message"], whole["arrays"]
         kinds = [(np.dtype(str(kind)), tuple(int(n) for n in shape)) for kind, shape in shapes]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
         raise WireError(f"not a message: {error}") from None
     if not isinstance(message, dict) or any(
         kind.kind not in _KINDS or min(shape, default=0) < 0 for kind, shape in kinds
@@ -194,7 +194,8 @@ def read(exactly: Callable[[int], bytes]) -> tuple[dict, list[np.ndarray]]:
     total = sum(kind.itemsize * math.prod(shape) for kind, shape in kinds)
     if total > MAX_ARRAYS:
         raise WireError(f"the arrays of a message have {total} bytes; at most {MAX_ARRAYS} are read")
-    arrays = [
-        np.frombuffer(exactly(kind.itemsize * math.prod(shape)), kind).reshape(shape) for kind, shape in kinds
-    ]
-    return message, arrays
+    arrays = [np.frombuffer(exactly(kind.itemsize * math.prod(shape)), kind) for kind, shape in kinds]
+    try:
+        return message, [array.reshape(shape) for array, (_, shape) in zip(arrays, kinds, strict=True)]
+    except (ValueError, OverflowError) as error:  # more dimensions than there are
+        raise WireError(f"not a message: {error}") from None
