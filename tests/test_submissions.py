@@ -41,7 +41,7 @@ def test_a_folder_for_each_student(tmp_path, name):
         ("Ada Lovelace_12345_assignsubmission_file_/hw1.ipynb", "Ada Lovelace"),
         ("Ada Lovelace_12345_assignsubmission_file/Copy of hw1.ipynb", "Ada Lovelace"),
         ("Ada Lovelace_12345_assignsubmission_file_hw1.ipynb", "Ada Lovelace"),
-        ("Ada Lovelace_12345_assignsubmission_file_/work/notebooks/hw1.ipynb", "Ada Lovelace"),
+        ("Ada Lovelace_12345_assignsubmission_file_/inside/notebooks/hw1.ipynb", "Ada Lovelace"),
         ("lovelaceada_123_456_hw1.ipynb", "lovelaceada"),
         ("lovelaceada_LATE_123_456_hw1.ipynb", "lovelaceada"),
         ("lovelaceada_late_123_456_hw1-2.ipynb", "lovelaceada"),
