@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 import time
+import wsgiref
 from pathlib import Path
 
 import classroom
 import numpy as np
 import pytest
-from classroom import cell, notebook, submission, write
+from classroom import cell, need_sandbox, notebook, submission, write
 
 from mclass import cli
 from mclass.errors import DatasetError
@@ -22,11 +23,10 @@ from mclass.grading.judge import free_names, merge
 from mclass.grading.notebooks import Homework, NotebookError
 from mclass.grading.process import EndedError, Process
 from mclass.grading.release import student_version
-from mclass.grading.submissions import find, homework_of, student
+from mclass.grading.submissions import find, homework_of, owner
 
 SEED = 123_456
 GOOD = "def double(x): return [2 * one for one in x]"
-needs_limits = pytest.mark.skipif(sys.platform == "win32", reason="limits need POSIX")
 
 
 @pytest.fixture
@@ -43,6 +43,7 @@ def homework(room):
 
 def graded(room, path, **limits):
     """The grade of one submission."""
+    need_sandbox()
     limits = Limits(**({"seconds": 30, "seconds_per_cell": 3, "memory": 2} | limits))
     return grade(room / "masters" / "hw9.ipynb", [path], room / "out.csv", held_out_seed=SEED, limits=limits)[0]
 
@@ -66,25 +67,37 @@ def test_a_solution_gets_all_points_a_weak_one_some_a_blank_one_none(room, homew
 
 
 def test_the_table_and_the_pages(room):
+    need_sandbox()
     submission(room / "in" / "hw9_zoe.ipynb", q2="def score(x): return x", **{"q3-answer": "<b>Because</b>"})
     submission(room / "in" / "=evil()" / "hw9.ipynb", q1="def double(x): raise ValueError('<script>')")
     arguments = ["grade", room / "in", "--out", room / "g.csv", "--homework", room / "masters" / "hw9.ipynb"]
     assert cli.main([*map(str, arguments), "--held-out-seed", str(SEED)]) == 0
     rows = list(csv.reader((room / "g.csv").read_text(encoding="utf-8").splitlines()))
-    assert rows[0] == ["student", "q1 (10)", "q2 (6)", "q3 (by hand, 4)", "total (16)", "q2 score", "remarks"]
+    assert rows[0] == [
+        "student",
+        "q1 (10)",
+        "q2 (6)",
+        "q3 (by hand, 4)",
+        "total (16)",
+        "q2 score",
+        "isolation",
+        "remarks",
+    ]
     assert [row[0] for row in rows[1:]] == ["'=evil()", "zoe"]
     assert [row[1:6] for row in rows[1:]] == [["0", "3", "", "3", "0.6000"], ["10", "6", "", "16", "1.0000"]]
     page = (room / "feedback" / "zoe.html").read_text(encoding="utf-8")
     assert "&lt;b&gt;Because&lt;/b&gt;" in page
     assert "16 of 16 points" in page
     assert "score 1.000: 6 of 6 points (all from 0.8 on)" in page
-    page = (room / "feedback" / "_evil__.html").read_text(encoding="utf-8")
+    page = next((room / "feedback").glob("_evil__-*.html")).read_text(encoding="utf-8")
     assert "ValueError: &lt;script&gt;" in page
     assert "<script>" not in page
     assert not list(room.rglob("*.tmp"))
 
 
 def test_going_on_keeps_the_rows_and_grades_who_has_none(room, capsys):
+    need_sandbox()
+
     def run(*more):
         arguments = [room / "in", "--out", room / "g.csv", "--homework", room / "masters" / "hw9.ipynb"]
         return cli.main(["grade", *map(str, arguments), "--held-out-seed", str(SEED), *more])
@@ -97,14 +110,16 @@ def test_going_on_keeps_the_rows_and_grades_who_has_none(room, capsys):
     text = (room / "g.csv").read_text(encoding="utf-8")
     assert "'=ada,10,6,,16,1.0000," in text
     # The lecturer types points into a spreadsheet, which adds its mark; a late submission comes in.
-    (room / "g.csv").write_text(text.replace("10,6,,16,1.0000,", "10,6,4,20,1.0000,late"), encoding="utf-8-sig")
+    (room / "g.csv").write_text(
+        text.replace("10,6,,16,1.0000,bwrap,", "10,6,4,20,1.0000,bwrap,late"), encoding="utf-8-sig"
+    )
     submission(room / "in" / "=ada.ipynb", q2="1 / 0")
     submission(room / "in" / "zoe.ipynb", q2="1 / 0")
     capsys.readouterr()
     assert run("--resume") == 0
     assert rows() == [
-        ["'=ada", "10", "6", "4", "20", "1.0000", "late"],
-        ["zoe", "10", "0", "", "10", "", ""],
+        ["'=ada", "10", "6", "4", "20", "1.0000", "bwrap", "late"],
+        ["zoe", "10", "0", "", "10", "", "bwrap", ""],
     ]
     assert capsys.readouterr().out == "zoe: 10 of 16\n"
     assert run() == 0  # all again
@@ -208,7 +223,6 @@ CHEATS = {
 }
 
 
-@needs_limits
 @pytest.mark.parametrize("name", CHEATS)
 def test_cheating_earns_nothing(room, name):
     result = graded(room, submission(room / "in" / "eve.ipynb", q1=CHEATS[name], q2="def score(x): return -1"))
@@ -248,7 +262,6 @@ def test_a_test_never_comes_before_its_solution(homework):
 # ---- crashing, looping, eating, calling home
 
 
-@needs_limits
 def test_what_loops_is_stopped_and_the_rest_is_graded(room):
     path = submission(
         room / "in" / "ada.ipynb", q1="def double(x):\n    while True: pass", q2="def score(x): return x"
@@ -260,7 +273,6 @@ def test_what_loops_is_stopped_and_the_rest_is_graded(room):
     assert time.monotonic() - start < 20
 
 
-@needs_limits
 def test_what_cannot_be_stopped_is_killed_with_all_it_started(room):
     deaf = (
         "import os, signal, time\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\n"
@@ -271,7 +283,6 @@ def test_what_cannot_be_stopped_is_killed_with_all_it_started(room):
     assert "did not stop" in result.remarks[-1]
 
 
-@needs_limits
 def test_the_time_of_a_whole_submission_is_limited(room):
     slow = "import time\ndef double(x):\n    time.sleep(1.2)\n    return [2 * one for one in x]"
     start = time.monotonic()
@@ -280,7 +291,6 @@ def test_the_time_of_a_whole_submission_is_limited(room):
     assert time.monotonic() - start < 20
 
 
-@needs_limits
 def test_memory_is_limited(room):
     hungry = "def double(x):\n    return [2 * one for one in bytearray(60 << 30)]"
     result = graded(room, submission(room / "in" / "eve.ipynb", q1=hungry, q2="def score(x): return x"))
@@ -297,7 +307,6 @@ def test_what_crashes_or_leaves_keeps_what_it_had(room, leave):
     assert result.points["q2-tests"] == 0
 
 
-@needs_limits
 def test_there_is_no_network_and_the_homework_cannot_be_read(room, homework):
     spy = f"""
 import socket
@@ -316,35 +325,29 @@ tried = [
 ]
 def double(x): return tried
 """
-    for isolate in (True, False):
-        path = submission(room / "in" / "eve.ipynb", q1=spy)
-        result = graded(room, path, isolate=isolate)
-        assert any("the network" in remark for remark in result.remarks)
-        assert not (room / "new.txt").exists()
-        with Process(20, 2 << 30, hidden=[homework.path.parent], isolate=isolate) as process:
-            process.run(spy)
-            tried = process.name("tried")
-            assert not isolate or process.isolated or "kernel" in "".join(result.remarks)
-        assert "not allowed" in tried[0]
-        assert tried[1].startswith(("PermissionError", "FileNotFoundError"))
-        assert tried[2].startswith(("PermissionError", "FileNotFoundError", "OSError"))
+    need_sandbox()
+    with Process(20, 2 << 30, hidden=[homework.path.parent]) as process:
+        process.run(spy)
+        tried = process.name("tried")
+    assert not (room / "new.txt").exists()
+    assert all(one.startswith(("FileNotFoundError", "OSError", "ConnectionRefused")) for one in tried), tried
 
 
-@needs_limits
 def test_a_hidden_folder_is_empty_even_where_everything_is_visible(tmp_path):
-    folder = os.path.dirname(json.__file__)  # inside Python's own, which must be visible
+    folder = os.path.dirname(wsgiref.__file__)  # inside Python's own, which must be visible
+    need_sandbox()
     with Process(20, 2 << 30, hidden=[folder]) as process:
-        if not process.isolated:
-            pytest.skip("no namespaces here")
         process.run(f"import os\nseen = os.listdir({folder!r})")
         assert process.name("seen") == []
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
-@pytest.mark.parametrize("isolate", [True, False])
-def test_nothing_outlives_the_grading(isolate):
-    marker = f"zz{os.getpid()}{isolate}"
-    with Process(20, 2 << 30, isolate=isolate) as process:
+@pytest.mark.parametrize("isolation", ["bwrap", "none"])
+def test_nothing_outlives_the_grading(isolation):
+    if isolation == "bwrap":
+        need_sandbox()
+    marker = f"zz{os.getpid()}{isolation}"
+    with Process(20, 2 << 30, isolation=isolation) as process:
         process.run(
             "import os, time\nif os.fork() == 0:\n    os.setsid()\n"
             f"    import ctypes\n    ctypes.CDLL(None).prctl(15, {marker[:15].encode()!r}, 0, 0, 0)\n"
@@ -369,6 +372,7 @@ def _running():
 
 
 def test_broken_notebooks_get_a_remark_and_the_others_a_grade(room):
+    need_sandbox()
     submission(room / "in" / "ada.ipynb")
     write(room / "in" / "b.ipynb", "no json {")
     write(room / "in" / "c.ipynb", '{"cells": 3}')
@@ -390,8 +394,8 @@ def test_whose_it_is(room):
         write(room / "in" / name, "{}")
     assert list(find([room / "in"], "hw9")) == ["ada", "alan", "grace", "kurt"]
     write(room / "in" / "ada" / "hw9.ipynb", "{}")
-    with pytest.raises(NotebookError, match="two notebooks are ada's"):
-        find([room / "in"], "hw9")
+    twice = find([room / "in"], "hw9")["ada"]
+    assert [str(one.relative_to(room / "in")) for one in twice] == ["ada/hw9.ipynb", "hw9_ada.ipynb"]
     (room / "empty").mkdir()
     with pytest.raises(NotebookError, match="no notebooks"):
         find([room / "empty"], "hw9")
@@ -399,15 +403,18 @@ def test_whose_it_is(room):
         find([room / "gone"], "hw9")
     with pytest.raises(NotebookError, match="is a notebook"):
         find([write(room / "x.txt", "")], "hw9")
-    assert student(room / "x" / "hw9.ipynb", "hw9") == "x"
+    assert owner(room / "x" / "hw9.ipynb", "hw9").name == "x"
 
 
 def test_which_homework_it_is(room, homework, monkeypatch, capsys):
+    need_sandbox()
     submission(room / "in" / "ada.ipynb")
     assert homework_of([room / "in" / "ada.ipynb"]) == "hw9"
     other = write(room / "b.ipynb", notebook([cell("")], mclass={"homework": "hw8"}))
-    with pytest.raises(NotebookError, match="several homeworks"):
+    with pytest.raises(NotebookError, match="as many of these"):
         homework_of([room / "in" / "ada.ipynb", other])
+    assert homework_of([room / "in" / "ada.ipynb", other, submission(room / "in" / "b.ipynb")]) == "hw9"
+    (room / "in" / "b.ipynb").unlink()
     assert homework_of([write(room / "c.ipynb", "[]")]) is None
     monkeypatch.chdir(room)
     assert cli.main(["grade", "in", "--out", "g.csv", "--held-out-seed", str(SEED)]) == 2
@@ -418,6 +425,7 @@ def test_which_homework_it_is(room, homework, monkeypatch, capsys):
 
 
 def test_the_seed_is_needed_secret_and_taken_away_afterwards(room, monkeypatch, capsys):
+    need_sandbox()
     monkeypatch.delenv(held_out.VARIABLE, raising=False)
     path = submission(room / "in" / "ada.ipynb")
     arguments = [
@@ -526,6 +534,11 @@ def test_nonsense_is_refused(message):
                 b'{"message": {}, "arrays": [["|O", [3]]]}',
                 b'{"message": {}, "arrays": [["<f8", [99999999999999]]]}',
                 b'{"message": {}, "arrays": [["<f8", [-1]]]}',
+                b'{"message": {}, "arrays": [["<f8", [1e999]]]}',
+                b'{"message": {}, "arrays": [["<f8", [0, 99999999999999999999999]]]}',
+                b'{"message": {}, "arrays": [["<f8", [0' + b", 1" * 99 + b"]]]}",
+                b'{"message": {}, "arrays": [["<U9", [1]]]}',
+                b'{"message": ' + b"9" * 5000 + b', "arrays": []}',
                 b'{"message": 3, "arrays": []}',
             )
         ),
@@ -544,6 +557,7 @@ def test_broken_messages_are_refused(data):
 
 
 def test_objects_stay_where_they_are():
+    need_sandbox()
     with Process(30, 4 << 30) as process:
         process.run(
             "class Box:\n    def __init__(self, n): self.n = n\n    def grow(self, by=1): return Box(self.n + by)"
@@ -619,30 +633,3 @@ def test_markers_in_a_solution_leave_a_stub():
         notebooks.for_students(notebooks.Cell("markdown", "secret", "q", graded=True, solution=True))
         == notebooks.ANSWER
     )
-
-
-def test_python_below_tmp_is_seen_and_its_neighbours_are_not(tmp_path):
-    for name in ("python", "neighbour", "box/root", "box/work"):
-        (tmp_path / name).mkdir(parents=True)
-    for name in ("python", "neighbour"):
-        (tmp_path / name / "file").write_text("text")
-    code = f"""
-from pathlib import Path
-from mclass.grading import sandbox
-
-here = Path({str(tmp_path)!r})
-sandbox._SYSTEM = (*sandbox._SYSTEM, str(here / "python"))
-if not sandbox.isolate(here / "box" / "work"):
-    print("not isolated")
-else:
-    try:
-        (here / "python" / "file").write_text("changed")
-        written = True
-    except OSError:
-        written = False
-    print((here / "python" / "file").read_text(), (here / "neighbour").exists(), written)
-"""
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-    if found == "not isolated":
-        pytest.skip("namespaces are not allowed here")
-    assert found == "text False False"

@@ -121,6 +121,34 @@ def test_files_that_are_something_else(labels, tmp_path):
         board.read(tmp_path / "bad.npz", "labels")
 
 
+def test_archives_that_lie_or_are_locked(labels, tmp_path):
+    predict(tmp_path / "p.npz", labels)
+    whole = (tmp_path / "p.npz").read_bytes()
+    signs = ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8))  # where an entry's flags are, here and in the directory
+    for place, value in ((0, 1), (2, 1), (2, 99)):  # locked; packed in a way nobody knows
+        data = bytearray(whole)
+        for head in range(len(whole)):
+            for sign, flags in signs:
+                if whole[head : head + 4] == sign:
+                    data[head + flags + place] = value
+        (tmp_path / "bad.npz").write_bytes(data)
+        with pytest.raises(DatasetError, match=r"not an \.npz file"):
+            board.read(tmp_path / "bad.npz", "scores")
+    for shape in ("(99999999999, 3)", "(-1, 3)", "(1, " * 500 + ")" * 500, "'x'", "(10**9, 10**9)", "lambda"):
+        header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".encode()
+        array = b"\x93NUMPY\x02\0" + len(header).to_bytes(4, "little") + header
+        with zipfile.ZipFile(tmp_path / "bad.npz", "w") as archive:
+            for name in ("ids", "tags", "scores"):
+                archive.writestr(f"{name}.npy", array)
+        with pytest.raises(DatasetError):
+            board.read(tmp_path / "bad.npz", "scores")
+    with zipfile.ZipFile(tmp_path / "bad.npz", "w") as archive:
+        archive.writestr("\x1b[2J.npy", b"")
+    with pytest.raises(DatasetError) as caught:
+        board.read(tmp_path / "bad.npz", "scores")
+    assert str(caught.value).isprintable()
+
+
 def test_a_file_that_unpacks_to_much_more_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(board, "MAX_BYTES", 1 << 20)
     with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
@@ -146,7 +174,17 @@ def test_one_board_one_set_of_labels_and_no_damage(labels, tmp_path):
     np.savez(tmp_path / "labels.npz", ids=IDS, tags=TAGS, labels=1 - labels)
     with pytest.raises(DatasetError, match="made with other labels"):
         board.submit(*arguments)
-    for text in ("{", "[]", '{"labels": "x", "entries": [{"name": "a"}]}'):
+    good = '{"name": "a", "date": "2025-03-01T12:00:00+00:00", "roc_auc": 0.5, "pr_auc": 0.5}'
+    changes = [
+        ('"a"', "7"), ('"a"', '"\\u202e"'), ("2025-03", "soon"), ("+00:00", ""), ("0.5", "NaN"), ("0.5", "1e999"),
+        ("0.5", '"0.5"'), ("0.5", "9" * 400), ("0.5", "9" * 5000), ("0.5", "[" * 10_000), ('"a"', '{"b": []}'),
+    ]  # fmt: skip
+    entries = [good.replace(old, new, 1) for old, new in changes]
+    for text in (
+        "{", "[]", "null", '{"entries": []}', '{"labels": [], "entries": []}', '{"labels": "x", "entries": {}}',
+        '{"labels": "x", "entries": [{"name": "a"}]}',
+        *(f'{{"labels": "x", "entries": [{one}]}}' for one in entries),
+    ):  # fmt: skip
         (tmp_path / "board" / "board.json").write_text(text)
         with pytest.raises(DatasetError, match="damaged"):
             board.submit(*arguments)

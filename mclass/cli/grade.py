@@ -17,6 +17,11 @@ examples:
   mclass grade hw2_ada.ipynb hw2_alan.ipynb --homework homework/hw2.ipynb --out grades.csv
 """
 
+_MODES = {
+    "bwrap": "submissions run isolated, in bubblewrap",
+    "none": "warning: submissions run WITHOUT a sandbox and can read and change all that you can",
+}
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add this command's options."""
@@ -45,6 +50,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="of the music that no student has: any number from 1000 that students do not know "
         "(or the environment variable MCLASS_HELD_OUT_SEED, which other users of the machine cannot see)",
     )
+    parser.add_argument(
+        "--trust-submissions",
+        action="store_true",
+        help="run them without a sandbox, as if they were programs of your own: they can read and change what you "
+        "can, and are tested with a seed that everybody knows. Never as root",
+    )
     parser.add_argument("--seconds", type=positive(float), default=900.0, help="for a submission (900)")
     parser.add_argument("--cell-seconds", type=positive(float), default=300.0, help="for a cell or a call (300)")
     parser.add_argument("--memory", type=positive(float), default=6.0, help="for a submission, in GB (6)")
@@ -53,6 +64,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Run it; 0 if every submission could be graded, 1 if a notebook could not be read."""
+    from mclass.grading import sandbox
     from mclass.grading.grading import Limits, grade
     from mclass.grading.notebooks import Homework
     from mclass.grading.submissions import find, homework_of
@@ -61,13 +73,17 @@ def command(options: argparse.Namespace) -> int:
     if is_stream(out):
         raise ValueError(f"--out {out} is no file; the table is written anew after each submission")
     if options.homework is None:
-        name = homework_of(list(find(options.submissions, "").values()))
+        name = homework_of([one for files in find(options.submissions, "").values() for one in files])
         path = Path("homework") / f"{name}.ipynb"
         if name is None or not path.is_file():
             what = "no submission says which homework it is of" if name is None else f"{path} is not here"
             raise ValueError(f"{what}; give the master notebook: --homework FOLDER/{name or 'hw2'}.ipynb")
         options.homework = path
     homework = Homework.read(options.homework)
+
+    isolation = "none" if options.trust_submissions else "bwrap"
+    sandbox.require(isolation)
+    print(f"mclass: {_MODES[isolation]}", file=sys.stderr)
 
     def tell(one) -> None:
         remarks = visible(f"  ({'; '.join(one.remarks)})") if one.remarks else ""
@@ -81,7 +97,7 @@ def command(options: argparse.Namespace) -> int:
             out,
             feedback=options.feedback,
             held_out_seed=options.held_out_seed,
-            limits=Limits(options.seconds, options.cell_seconds, options.memory),
+            limits=Limits(options.seconds, options.cell_seconds, options.memory, isolation),
             resume=options.resume,
             progress=tell,
         )

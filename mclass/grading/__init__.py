@@ -1,8 +1,9 @@
 """Homework: from a master notebook to students, and back to points.
 
 * `notebooks`, `release`: masters with solutions, what students get of them, and the proof that both work.
-* `submissions`, `grading`, `judge`: whose work it is, a class in a table, one submission.
-* `process`, `worker`, `sandbox`, `wire`: a submission's own process, the walls around it, what may cross them.
+* `submissions`, `grading`, `judge`, `feedback`: whose work it is, a class in a table, one submission, its page.
+* `process`, `worker`, `wire`: a submission's own process, and what may cross between it and the judge.
+* `sandbox`, `cgroups`, `watchdog`: its walls, which are bubblewrap's, and who counts its memory and time.
 * `held_out`: music that no student has.
 * `board`: a leaderboard without a server.
 

@@ -11,25 +11,35 @@ import contextlib
 import hashlib
 import html
 import json
-import math
+import struct
+import tokenize
 import unicodedata
 import warnings
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 import filelock
 import numpy as np
+import pydantic
 
 from mclass import metrics
 from mclass._files import replacing
 from mclass.errors import DatasetError
+from mclass.grading.text import printable
 
 MAX_BYTES = 1 << 30  # of the arrays in a file, unpacked
 MAX_NAME = 40
 METRICS = ("roc_auc", "pr_auc")
+# What zipfile and NumPy raise for archives that are damaged, locked, packed in another way, or lie about sizes.
+_BROKEN = (
+    OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError, MemoryError, RuntimeError, OverflowError,
+    TypeError, SyntaxError, zlib.error, struct.error, tokenize.TokenError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -76,16 +86,16 @@ def read(path: Path | str, kind: str) -> Table:
             missing = [name for name in wanted if name not in arrays]
             if missing:
                 raise DatasetError(
-                    f"{path}: has no array {missing[0]!r}, only {', '.join(arrays) or 'nothing'}; {how}"
+                    f"{path}: has no array {missing[0]!r}, only {printable(', '.join(arrays)) or 'nothing'}; {how}"
                 )
             ids, tags, values = (arrays[name] for name in wanted)
     except DatasetError:
         raise
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError, MemoryError) as error:
+    except _BROKEN as error:
         if "pickle" in str(error):
             raise DatasetError(f"{path}: holds Python objects, which are not read. ids and tags are text: "
                                "np.array(names, dtype=str)") from None  # fmt: skip
-        raise DatasetError(f"{path}: not an .npz file ({error}); {how}") from None
+        raise DatasetError(f"{path}: not an .npz file ({printable(str(error))}); {how}") from None
     for name, names in (("ids", ids), ("tags", tags)):
         if names.ndim != 1 or names.dtype.kind != "U":
             raise DatasetError(f"{path}: {name} must be a list of text, got shape {names.shape} of {names.dtype}")
@@ -152,6 +162,22 @@ class Entry:
     date: str
     roc_auc: float
     pr_auc: float
+
+
+class _Stored(pydantic.BaseModel, strict=True, extra="forbid"):
+    """An entry in ``board.json``."""
+
+    name: Annotated[str, pydantic.AfterValidator(lambda name: check_name(name))]
+    date: pydantic.AwareDatetime
+    roc_auc: pydantic.FiniteFloat
+    pr_auc: pydantic.FiniteFloat
+
+
+class _State(pydantic.BaseModel, strict=True):
+    """What ``board.json`` holds."""
+
+    labels: str
+    entries: list[_Stored]
 
 
 def submit(
@@ -224,21 +250,16 @@ def _stored(board: Path, digest: str) -> list[Entry]:
     if not path.exists():
         return []
     try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-        entries = [Entry(**one) for one in state["entries"]]
-        for one in entries:
-            datetime.fromisoformat(one.date)
-            if not math.isfinite(one.roc_auc + one.pr_auc):
-                raise ValueError(one)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        state = _State.model_validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise DatasetError(
             f"{path}: damaged ({type(error).__name__}). Restore it, or move it away to begin anew"
         ) from None
-    if state["labels"] != digest:
+    if state.labels != digest:
         raise DatasetError(
             f"{board}: this board was made with other labels; scores would not be comparable. Use another folder"
         )
-    return entries
+    return [Entry(one.name, one.date.isoformat(), one.roc_auc, one.pr_auc) for one in state.entries]
 
 
 def page(entries: Sequence[Entry], num_clips: int, num_tags: int) -> str:

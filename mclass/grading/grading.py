@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import html
 import os
-import re
-import sys
+import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
+
 from mclass._files import replacing
-from mclass.grading import held_out
+from mclass.grading import feedback as pages_of
+from mclass.grading import held_out, sandbox
 from mclass.grading.judge import Grade, judge
-from mclass.grading.notebooks import ANSWER, Cell, Homework, NotebookError, cells_of, load, version_of
+from mclass.grading.notebooks import Cell, Homework, NotebookError, cells_of, homework_named, load, version_of
 from mclass.grading.process import EndedError, Process
 from mclass.grading.submissions import find
+from mclass.grading.text import line, printable
+
+MAX_REMARKS, MAX_REMARK, MAX_ANSWER = 30, 1000, 100_000  # how many; characters of one, and of an answer
 
 
 @dataclass(frozen=True)
@@ -37,14 +42,14 @@ class Limits:
         For a cell, or a call of one of its functions.
     memory : float
         In GB.
-    isolate : bool
-        Use the kernel's walls where there are any; without, the weaker ones of Python alone.
+    isolation : {"bwrap", "none"}
+        In bubblewrap, or, for submissions that you trust as your own programs, without a sandbox.
     """
 
     seconds: float = 900.0
     seconds_per_cell: float = 300.0
     memory: float = 6.0
-    isolate: bool = True
+    isolation: str = "bwrap"
 
     def __post_init__(self):
         for name in ("seconds", "seconds_per_cell", "memory"):
@@ -93,63 +98,130 @@ def grade(
     FileNotFoundError
         If the homework or a submission does not exist.
     NotebookError
-        If the homework is no master, the submissions cannot be told apart, or the table to go on with is another
-        homework's. A submission that is broken is not an error: it gets 0 points and a remark.
+        If the homework is no master, there is nothing to grade, or the table to go on with is another homework's.
+        A submission that is broken, or there more than once, is not an error: it gets 0 points and a remark.
     DatasetError
         If the homework needs a held-out seed and there is none.
     OSError
-        On Windows, which has no such processes.
+        If submissions cannot be isolated here (`mclass.grading.sandbox.SandboxError`), or another grading writes
+        the same table.
     """
-    if sys.platform == "win32":
-        raise OSError("grading needs a system with POSIX processes; on Windows, run it in WSL")
     homework = homework if isinstance(homework, Homework) else Homework.read(homework)
+    limits = limits or Limits()
+    sandbox.require(limits.isolation)
     found, out = find(submissions, homework.name), Path(out)
     pages = Path(feedback) if feedback is not None else out.parent / "feedback"
     for folder in (out.parent, pages):
         folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(out.parent / f".{out.name}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise BlockingIOError(
+            f"{out}: is being written by another grading; wait for it, or give another --out"
+        ) from None
+    with lock:
+        return _grade_all(homework, found, out, pages, held_out_seed, limits, resume, progress)
+
+
+def _grade_all(homework, found, out, pages, seed, limits, resume, progress) -> list[Grade]:
     rows = read_table(homework, out) if resume and out.exists() else [_header(homework)]
-    known = {row[0] for row in rows[1:]}
-    found = {student: path for student, path in found.items() if _harmless(student) not in known}
+    names, known = pages_of.Names(), {row[0] for row in rows[1:]}
+    for student in found:  # before any page is written, so that they do not depend on what is graded
+        names.of(student)
+    todo = {student: files for student, files in found.items() if _harmless(student) not in known}
     grades: list[Grade] = []
-    hidden = [homework.path.parent, out.parent, *{path.parent for path in found.values()}]
-    with _judging(homework, held_out_seed) as private:
-        for student, path in found.items():
-            result = grade_one(homework, path, student, limits or Limits(), _hideable([*hidden, private]))
+    hidden = [homework.path.parent, out.parent, pages, *{one.parent for files in found.values() for one in files}]
+    with _ending_by_signals(), judging(homework, seed, limits.isolation) as private:
+        for student, files in todo.items():
+            result = grade_one(homework, files, student, limits, _hideable([*hidden, private]))
             grades.append(result)
             rows.append(_row(homework, result))
-            write_feedback(homework, result, pages)
+            pages_of.write(homework, result, pages, names)
             write_table(rows, out)
             progress(result)
     return grades
 
 
-def grade_one(homework: Homework, path: Path, student: str, limits: Limits, hidden: Sequence[Path] = ()) -> Grade:
-    """Grade one submission; whatever it does, there is a grade."""
-    result = Grade(student, path, {cell.grade_id: 0.0 for cell in homework.tests})
+def grade_one(
+    homework: Homework, files: Path | Sequence[Path], student: str, limits: Limits, hidden: Sequence[Path] = ()
+) -> Grade:
+    """Grade one student's submission; whatever it is and does, there is a grade, of text that can be shown."""
+    files = [files] if isinstance(files, Path) else files
+    result = Grade(student, next(iter(files), None), {cell.grade_id: 0.0 for cell in homework.tests})
     try:
-        if path.is_symlink():
-            raise NotebookError(f"{path}: is a link; a submission is a file of its own")
-        notebook = load(path)
-        cells = cells_of(notebook, path)
-        process = Process(
-            limits.seconds, int(limits.memory * (1 << 30)), limits.seconds_per_cell, hidden, limits.isolate
-        )
-    except (NotebookError, EndedError) as error:
-        result.remarks.append(str(error))
-        result.messages = {cell.grade_id: "not graded" for cell in homework.tests}
-        return result
-    with process:
-        if not process.isolated:
-            result.remarks.append("run without the kernel's walls")
-        if version_of(notebook) not in (None, homework.version):
-            result.remarks.append("made from another version of this homework than the master's")
-        judge(homework, cells, process, result)
+        result.file, notebook = _the_one(files)
+        cells = cells_of(notebook, result.file)
+        memory = int(limits.memory * (1 << 30))
+        with Process(limits.seconds, memory, limits.seconds_per_cell, hidden, limits.isolation) as process:
+            result.isolation = limits.isolation
+            if homework_named(notebook) not in (None, homework.name):
+                result.remarks.append(f"says that it is a submission to {homework_named(notebook)}")
+            elif version_of(notebook) not in (None, homework.version):
+                result.remarks.append("made from another version of this homework than the master's")
+            judge(homework, cells, process, result)
+    except Exception as error:  # of one submission; the others are graded
+        known = isinstance(error, NotebookError | EndedError | OSError)
+        result.remarks.append(str(error) if known else f"could not be graded ({type(error).__name__}: {error})")
+        for cell in homework.tests:
+            if not result.points.get(cell.grade_id):
+                result.messages[cell.grade_id] = "not graded"
+    remarks = list(dict.fromkeys(line(one[:MAX_REMARK]) for one in result.remarks))
+    more = [f"and {len(remarks) - MAX_REMARKS} more remarks"] if len(remarks) > MAX_REMARKS else []
+    result.remarks = remarks[:MAX_REMARKS] + more
+    for texts in (result.messages, result.answers):
+        texts |= {name: printable(text[:MAX_ANSWER], "\n\t") for name, text in texts.items()}
     return result
 
 
+def _the_one(files: Sequence[Path]) -> tuple[Path, dict]:
+    """The notebook that counts."""
+    if not files:
+        raise NotebookError("there is no notebook in the student's folder. An archive must be unpacked first")
+    if links := [one for one in files if one.is_symlink()]:
+        raise NotebookError(f"{links[0].name}: is a link; a submission is a file of its own")
+    notebooks = [load(one) for one in files] if len(files) == 1 else []
+    if not notebooks:
+        with contextlib.suppress(NotebookError):
+            notebooks = [load(one) for one in files]
+    if not notebooks or any(one != notebooks[0] for one in notebooks):
+        names = " and ".join(os.path.join(one.parent.name, one.name) for one in files[:4])
+        raise NotebookError(
+            f"{len(files)} notebooks: {names}. Keep the one that counts, remove this row, go on with --resume"
+        )
+    return files[0], notebooks[0]
+
+
 @contextlib.contextmanager
-def _judging(homework: Homework, seed: int | None) -> Iterator[Path]:
+def _ending_by_signals() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal end the grading as an interrupt does: with what it started."""
+
+    def leave(number: int, _) -> None:
+        raise SystemExit(128 + number)
+
+    taken = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) == signal.SIG_DFL:
+                taken[number] = signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number, before in taken.items():
+            signal.signal(number, before)
+
+
+@contextlib.contextmanager
+def judging(homework: Homework, seed: int | None, isolation: str = "bwrap") -> Iterator[Path]:
     """The seed, and a cache that only the judge has, for as long as it lasts."""
+    if isolation == "none":
+        public = (None, "", held_out.PUBLIC_SEED, str(held_out.PUBLIC_SEED))
+        if seed not in public or os.environ.get(held_out.VARIABLE) not in public:
+            raise ValueError(
+                "submissions that run without a sandbox could read the held-out seed. Leave --held-out-seed out "
+                f"and unset {held_out.VARIABLE}: music is then of the public seed {held_out.PUBLIC_SEED}"
+            )
+        seed = held_out.PUBLIC_SEED
     with tempfile.TemporaryDirectory(prefix="mclass-judge-") as private, contextlib.ExitStack() as stack:
         stack.callback(_restore, {name: os.environ.get(name) for name in (held_out.VARIABLE, "MCLASS_HOME")})
         os.environ["MCLASS_HOME"] = private
@@ -170,9 +242,7 @@ def _restore(variables: dict[str, str | None]) -> None:
 
 def _hideable(folders: Sequence[Path]) -> list[Path]:
     """Those that hold nothing a submission needs: Python, the package, or temporary files."""
-    from mclass.grading.sandbox import visible
-
-    needed = [os.path.realpath(one) + os.sep for one in (*visible(), tempfile.gettempdir())]
+    needed = [os.path.realpath(one) + os.sep for one in (*sandbox.visible(), tempfile.gettempdir())]
     resolved = {os.path.realpath(one) for one in folders}
     return [Path(one) for one in sorted(resolved) if not any(path.startswith(one + os.sep) for path in needed)]
 
@@ -183,7 +253,7 @@ def _header(homework: Homework) -> list[str]:
     manual = [f"{cell.question} (by hand, {cell.points:g})" for cell in homework.manual]
     header = ["student", *(f"{name} ({points:g})" for name, points in questions.items()), *manual]
     scores = [f"{cell.question} score" for cell in _scored(homework)]
-    return [*header, f"total ({sum(questions.values()):g})", *scores, "remarks"]
+    return [*header, f"total ({sum(questions.values()):g})", *scores, "isolation", "remarks"]
 
 
 def _scored(homework: Homework) -> list[Cell]:
@@ -198,7 +268,7 @@ def _row(homework: Homework, one: Grade) -> list[str]:
     scores = ["" if score is None else f"{score:.4f}" for score in known]
     cells = [one.student, *points, *by_hand, f"{one.total(homework):g}", "; ".join(one.remarks)]
     cells = [_harmless(cell) for cell in cells]  # a score below 0 is a number, and no formula
-    return [*cells[:-1], *scores, cells[-1]]
+    return [*cells[:-1], *scores, one.isolation, cells[-1]]
 
 
 def write_table(rows: Sequence[Sequence[str]], path: Path) -> None:
@@ -218,6 +288,9 @@ def read_table(homework: Homework, path: Path) -> list[list[str]]:
     with path.open(newline="", encoding="utf-8-sig") as file:  # a spreadsheet may have put its mark in front
         rows = [row for row in csv.reader(file) if row]
     header = _header(homework)
+    place = header.index("isolation")
+    if rows and rows[0] == [*header[:place], *header[place + 1 :]]:  # of a version that had no such column
+        rows = [[*row[:place], "" if number else "isolation", *row[place:]] for number, row in enumerate(rows)]
     if not rows or rows[0] != header:
         raise NotebookError(
             f"{path}: cannot go on with this table, whose columns are not those of {homework.name} "
@@ -227,64 +300,6 @@ def read_table(homework: Homework, path: Path) -> list[list[str]]:
 
 
 def _harmless(text: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
-    text = " ".join(text.split())
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
-
-
-def write_feedback(homework: Homework, result: Grade, folder: Path) -> Path:
-    """A page for a student: points, and why they are not more. Returns its path."""
-    escape, rows = html.escape, []
-    for cell in homework.tests:
-        earned, message = result.points.get(cell.grade_id, 0.0), result.messages.get(cell.grade_id, "passed")
-        rows.append(
-            f"<tr><th scope=row>{escape(cell.grade_id)}</th><td>{earned:g} of {cell.points:g}</td>"
-            f"<td>{escape(message)}</td></tr>"
-        )
-    rows += [
-        f"<tr><th scope=row>{escape(cell.grade_id)}</th><td>– of {cell.points:g}</td><td>graded by hand</td></tr>"
-        for cell in homework.manual
-    ]
-    total = f"{result.total(homework):g} of {sum(homework.questions.values()):g}"
-    answers = "".join(
-        f"<h2>Your answer to {escape(name)}</h2><pre>{escape('not answered' if text == ANSWER else text)}</pre>"
-        for name, text in result.answers.items()
-    )
-    remarks = "".join(f"<li>{escape(one)}</li>" for one in result.remarks)
-    page = _PAGE.format(
-        title=escape(f"{homework.name}: {result.student}"),
-        total=total,
-        rows="\n".join(rows),
-        remarks=f"<h2>Remarks</h2><ul>{remarks}</ul>" if remarks else "",
-        answers=answers,
-    )
-    path = folder / f"{_file_name(result.student)}.html"
-    with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return path
-
-
-def _file_name(student: str) -> str:
-    return re.sub(r"[^\w .@+-]", "_", student).strip(". ") or "student"
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem; }}
-table {{ border-collapse: collapse; }}
-th, td {{ text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; }}
-pre {{ white-space: pre-wrap; }}
-</style></head><body><main>
-<h1>{title}</h1>
-<p>{total} points in the questions that are graded by running them.</p>
-<table><thead><tr><th scope=col>Test</th><th scope=col>Points</th><th scope=col>What was found</th></tr></thead>
-<tbody>
-{rows}
-</tbody></table>
-{remarks}
-{answers}
-</main></body></html>
-"""
+    """Text that no spreadsheet takes for a formula; different texts stay different."""
+    text = line(text)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "'")) else text

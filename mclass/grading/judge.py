@@ -10,11 +10,13 @@ from __future__ import annotations
 import ast
 import builtins
 import contextlib
+import functools
 import io
 import math
+import re
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from mclass.grading.process import EndedError, Process
 
 MAX_WORDS = 600
 NOT_SOLVED = "not solved"
+_EVASIONS = ("exec", "eval", "__import__", "importlib", "globals", "get_ipython", "sys.modules")
 
 
 @dataclass
@@ -45,6 +48,8 @@ class Grade:
     remarks : list of str
         What the lecturer should know.
     seconds : float
+    isolation : str
+        How it was run (see `mclass.grading.sandbox.MODES`); empty if it was not.
     """
 
     student: str
@@ -55,6 +60,7 @@ class Grade:
     answers: dict[str, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    isolation: str = ""
 
     def question(self, homework: Homework, name: str) -> float:
         """Points of a question."""
@@ -138,7 +144,7 @@ def judge(homework: Homework, cells: Sequence[Cell], process: Process, grade: Gr
                 grade.remarks += [
                     f"{step.question} uses `{name}`: is that allowed?" for name in _watched(steps, step)
                 ]
-                worth = _points(step, process)
+                worth = _points(homework, step, process)
                 grade.points[step.grade_id] = float(worth)
                 if isinstance(worth, Points):
                     grade.scores[step.grade_id] = worth.score
@@ -164,8 +170,6 @@ def judge(homework: Homework, cells: Sequence[Cell], process: Process, grade: Gr
                 why = broken[step.question]
                 words = NOT_SOLVED if why.endswith(NOT_SOLVED) else f"{words} ({why})"
             grade.messages[step.grade_id] = words
-    if process.refused:
-        grade.remarks.append(f"was not allowed: {', '.join(dict.fromkeys(process.refused))}")
     grade.seconds = time.monotonic() - start
 
 
@@ -177,25 +181,61 @@ def free_names(tree: ast.AST) -> list[str]:
     >>> free_names(ast.parse("import math; assert area(2) == math.pi * sum(x for x in [4])"))
     ['area']
     """
-    used, bound = {}, set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            if isinstance(node.ctx, ast.Load):
-                used[node.id] = True
-            else:
-                bound.add(node.id)
-        elif isinstance(node, ast.arg):
-            bound.add(node.arg)
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef | ast.ExceptHandler):
-            bound.add(node.name)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            bound |= {(one.asname or one.name).partition(".")[0] for one in node.names}
+    used = {
+        node.id: True for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+    bound = bound_names(tree)
     return [name for name in used if name not in bound and not hasattr(builtins, name)]
 
 
-def _points(test: Cell, process: Process) -> float | Points:
-    """Run a test: all points, or `Points`, which know their score, if its last line is `held_out.points(…)`."""
+def bound_names(tree: ast.AST) -> set[str]:
+    """Names that code gives to something, anywhere in it."""
+    bound = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            bound.add(node.id)
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler):
+            bound.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            bound |= {(one.asname or one.name).partition(".")[0] for one in node.names}
+    return bound
+
+
+def defined_names(tree: ast.Module) -> set[str]:
+    """Names that are there after a cell was run: not those inside its functions.
+
+    Examples
+    --------
+    >>> sorted(defined_names(ast.parse("import a.b; z = [f(x) for x in a]")))
+    ['a', 'x', 'z']
+    """
+    inside = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    names = {one.name for one in tree.body if isinstance(one, inside)}
+    return names.union(*(bound_names(one) for one in tree.body if not isinstance(one, inside)))
+
+
+def helpers_of(homework: Homework, test: Cell) -> list[Cell]:
+    """The locked cells that define names which a test uses, directly or through others, in the master's order."""
+    wanted, chosen = set(free_names(ast.parse(test.source))), []
+    for cell in reversed(homework.cells[: homework.cells.index(test)]):
+        if cell.locked and not cell.graded and cell.kind == "code":
+            tree = _parsed(cell.source)
+            if tree is not None and wanted & defined_names(tree):
+                wanted |= set(free_names(tree))
+                chosen.append(cell)
+    return chosen[::-1]
+
+
+def _points(homework: Homework, test: Cell, process: Process) -> float | Points:
+    """Run a test: all points, or `Points`, which know their score, if its last line is `held_out.points(…)`.
+
+    Helpers run here, too, so that a submission which defines them again changes nothing.
+    """
     tree = ast.parse(test.source)
+    cells = [_parsed(cell.source) for cell in helpers_of(homework, test)]
+    tree.body = [one for cell in cells for one in cell.body] + tree.body
     names = {name: process.name(name) for name in free_names(tree)}
     last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
     value = None
@@ -211,12 +251,35 @@ def _points(test: Cell, process: Process) -> float | Points:
     return Points(within, value.score, value.enough)
 
 
-def _solutions(steps: Sequence[Cell], test: Cell) -> Iterator[ast.AST]:
-    """The cells of a test's question that are the student's own, parsed; those that do not parse are left out."""
-    for step in steps:
-        if not step.is_test and not step.locked and step.question == test.question:
-            with contextlib.suppress(SyntaxError, ValueError, RecursionError):
-                yield ast.parse(step.source)
+def _solutions(steps: Sequence[Cell], test: Cell) -> list[ast.AST]:
+    """The student's own cells that a test's question rests on, parsed; those that do not parse do not run either.
+
+    They are the question's, and any other that defines a name which these use.
+    """
+    own = [one for one in steps if not one.is_test and not one.locked]
+    parsed = [(one, tree) for one in own if (tree := _parsed(one.source)) is not None]
+    chosen = [tree for one, tree in parsed if one.question == test.question]
+    rest = [tree for one, tree in parsed if one.question != test.question]
+    wanted = {name for tree in chosen for name in free_names(tree)}
+    while found := [tree for tree in rest if wanted & defined_names(tree)]:
+        rest = [tree for tree in rest if tree not in found]
+        chosen += found
+        wanted |= {name for tree in found for name in free_names(tree)}
+    return chosen
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(source: str) -> ast.AST | None:
+    """A cell without what only IPython understands."""
+    lines = [
+        "pass" if re.match(r"\s*[%!?]", one) else one for one in source.splitlines() if not one.startswith("%%")
+    ]
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tree = ast.parse("\n".join(lines))
+        ast.unparse(tree)  # a tree that is too deep for one is too deep for all
+        return tree
+    return None
 
 
 def _uses(steps: Sequence[Cell], test: Cell) -> str | None:
@@ -224,7 +287,7 @@ def _uses(steps: Sequence[Cell], test: Cell) -> str | None:
 
     A name that the solution gives to something of its own is its own: `losses`, or an attribute `self.models`.
     """
-    for tree in _solutions(steps, test):
+    for tree in _solutions(steps, test) if test.without else ():
         own = {
             node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
         }
@@ -241,6 +304,8 @@ def _uses(steps: Sequence[Cell], test: Cell) -> str | None:
             elif isinstance(node, ast.Import | ast.ImportFrom):
                 parts = [part for one in node.names for part in one.name.split(".")]
                 names = [*parts, *(getattr(node, "module", None) or "").split(".")]
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                names = node.value.split(".")  # getattr(losses, "…"), import_module("…")
             for name in names:
                 if name in test.without:
                     return name
@@ -248,14 +313,15 @@ def _uses(steps: Sequence[Cell], test: Cell) -> str | None:
 
 
 def _watched(steps: Sequence[Cell], test: Cell) -> list[str]:
-    """What the lecturer should look at in the question's solution, such as `etude.labels`."""
+    """What the lecturer should look at in the question's solution: `etude.labels`, or what runs text as code."""
+    watched = [*test.watch, *(_EVASIONS if test.without else ())]
     found = {
         ast.unparse(node)
-        for tree in _solutions(steps, test)
+        for tree in (_solutions(steps, test) if watched else ())
         for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute)
+        if isinstance(node, ast.Attribute | ast.Name)
     }
-    return [name for name in test.watch if name in found]
+    return [name for name in watched if name in found]
 
 
 def _place(step: Cell) -> str:

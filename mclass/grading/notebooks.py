@@ -11,13 +11,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 MAX_BYTES = 100 << 20
+MAX_VALUES = 5_000_000
+MAX_CELLS = 2000
+MAX_CODE = 2_000_000  # characters
+MAX_POINTS = 1_000_000
 SOLUTION = ("### BEGIN SOLUTION", "### END SOLUTION")
 HIDDEN = ("### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS")
 STUB = "# YOUR CODE HERE\nraise NotImplementedError()"
@@ -81,12 +87,10 @@ def load(path: Path) -> dict:
         If the file is not a notebook; the message says what is wrong with it.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise NotebookError(
-                f"{path}: {path.stat().st_size / 1e6:.0f} MB; at most {MAX_BYTES / 1e6:.0f} MB are read"
-            )
-        notebook = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        notebook = json.loads(_text(path))
+    except (ValueError, RecursionError) as error:  # of a whole number with thousands of digits, a plain ValueError
+        if isinstance(error, NotebookError):
+            raise
         raise NotebookError(
             f"{path}: not a notebook, its text is not JSON ({error}). Save it from Jupyter or Colab as .ipynb"
         ) from None
@@ -101,12 +105,39 @@ def load(path: Path) -> dict:
     return notebook
 
 
-def version_of(notebook: dict) -> str | None:
-    """Which student version a notebook was made from, as far as it says so."""
+def _text(path: Path) -> str:
+    """The text of a file of a bounded size; what is no file, such as a pipe, is not waited for."""
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+    kind = os.fstat(file).st_mode
+    if not stat.S_ISREG(kind):
+        os.close(file)
+        raise NotebookError(
+            f"{path}: is a {'folder' if stat.S_ISDIR(kind) else 'pipe or a device'}, not a notebook"
+        )
+    with os.fdopen(file, "rb") as stream:
+        data = stream.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise NotebookError(f"{path}: above {MAX_BYTES / 1e6:.0f} MB, which are not read. Clear its outputs")
+    if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:  # which take far more memory than text does
+        raise NotebookError(f"{path}: more than {MAX_VALUES:,} values, which are not read. Clear its outputs")
+    return data.decode("utf-8-sig")
+
+
+def homework_named(notebook: dict) -> str | None:
+    """The homework that a notebook says it is of."""
+    return _own(notebook, "homework")
+
+
+def _own(notebook: dict, key: str) -> str | None:
     metadata = notebook.get("metadata")
     own = metadata.get("mclass") if isinstance(metadata, dict) else None
-    version = own.get("version") if isinstance(own, dict) else None
-    return version if isinstance(version, str) else None
+    value = own.get(key) if isinstance(own, dict) else None
+    return value if isinstance(value, str) else None
+
+
+def version_of(notebook: dict) -> str | None:
+    """Which student version a notebook was made from, as far as it says so."""
+    return _own(notebook, "version")
 
 
 def cells_of(notebook: dict, path: Path) -> list[Cell]:
@@ -115,9 +146,15 @@ def cells_of(notebook: dict, path: Path) -> list[Cell]:
     Raises
     ------
     NotebookError
-        If something in it is not a cell.
+        If something in it is not a cell, or there is more than anybody writes.
     """
-    return [_cell(one, path, number) for number, one in enumerate(notebook["cells"])]
+    if len(notebook["cells"]) > MAX_CELLS:
+        raise NotebookError(f"{path}: {len(notebook['cells']):,} cells; at most {MAX_CELLS:,} are read")
+    cells = [_cell(one, path, number) for number, one in enumerate(notebook["cells"])]
+    code = sum(len(cell.source) for cell in cells if cell.kind == "code")
+    if code > MAX_CODE:
+        raise NotebookError(f"{path}: {code:,} characters of code; at most {MAX_CODE:,} are read")
+    return cells
 
 
 def _cell(raw: object, path: Path, number: int) -> Cell:
@@ -137,12 +174,18 @@ def _cell(raw: object, path: Path, number: int) -> Cell:
         raw["cell_type"],
         source,
         marks["grade_id"],
-        float(points) if isinstance(points, int | float) else 0.0,
+        _number(points),
         marks.get("grade") is True,
         marks.get("solution") is True,
         marks.get("locked") is True,
         *(tuple(map(str, names)) if isinstance(names, list) else () for names in lists),
     )
+
+
+def _number(points: object) -> float:
+    """Points as somebody wrote them; none if they are no number, or none that there could be."""
+    usable = isinstance(points, int | float) and not isinstance(points, bool) and 0 <= points <= MAX_POINTS
+    return float(points) if usable else 0.0
 
 
 @dataclass(frozen=True)

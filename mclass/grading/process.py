@@ -24,7 +24,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mclass.grading import wire
+import psutil
+
+from mclass.grading import cgroups, sandbox, wire
+from mclass.grading.watchdog import Watchdog
 
 GRACE = 5.0  # seconds between asking a submission to stop, and ending it
 _START = 120.0  # seconds that starting Python may take on a busy machine
@@ -39,7 +42,7 @@ class EndedError(SubmissionError):
 
 
 class Process:
-    """Runs a submission's code in a process of its own, behind the walls of `mclass.grading.sandbox`.
+    """Runs a submission's code in a process of its own, in the sandbox of `mclass.grading.sandbox`.
 
     Parameters
     ----------
@@ -51,15 +54,8 @@ class Process:
         For one cell or one call; as many as are left if not given.
     hidden : sequence of path
         Folders that the submission must not read.
-    isolate : bool
-        Use the kernel's walls where there are any.
-
-    Attributes
-    ----------
-    isolated : bool
-        Whether the kernel isolates it.
-    refused : list of str
-        What it tried and was not allowed.
+    isolation : {"bwrap", "none"}
+        See `mclass.grading.sandbox.require`, which is not asked here. With ``"none"`` it can do what you can.
 
     Raises
     ------
@@ -73,46 +69,56 @@ class Process:
         memory: int,
         seconds_per_cell: float | None = None,
         hidden: Sequence[os.PathLike | str] = (),
-        isolate: bool = True,
+        isolation: str = "bwrap",
     ):
-        self.memory, self.seconds_per_cell = memory, seconds_per_cell or seconds
-        self.refused: list[str] = []
+        self.seconds_per_cell = seconds_per_cell or seconds
         self.ended: str | None = None
-        self.base = Path(tempfile.mkdtemp(prefix="mclass-grading-")).resolve()
-        for name in ("root", "work", "work/home", "work/tmp"):
-            (self.base / name).mkdir()
+        self._why: str | None = None  # of the watchdog
+        self.folder = Path(tempfile.mkdtemp(prefix="mclass-grading-")) if isolation == "none" else None
+        self.group = cgroups.create(memory, sandbox.PROCESSES)
         mine, theirs = os.pipe(), os.pipe()  # (read, write): what we send, what they answer
         settings = {
-            "folder": str(self.base / "work"),
-            "hidden": [os.path.realpath(one) for one in hidden],
             "memory": memory,
             "seconds": seconds,
-            "isolate": isolate,
+            "processes": sandbox.PROCESSES if isolation == "bwrap" and not self.group else None,
             "incoming": mine[0],
             "outgoing": theirs[1],
         }
-        self.deadline = time.monotonic() + _START
-        self.child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "mclass.grading.worker", json.dumps(settings)],
-            pass_fds=(mine[0], theirs[1]),
-            cwd=self.base / "work",
-            env=_environment(self.base / "work"),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        os.close(mine[0])
-        os.close(theirs[1])
+        command = [sys.executable, "-P", "-m", "mclass.grading.worker", json.dumps(settings)]
+        if isolation == "bwrap":
+            command, home = sandbox.wrapped(command, memory, hidden), sandbox.HOME
+        else:
+            home = str(self.folder)
+            if shutil.which("setpriv"):  # ends with the judge, however that ends
+                command = ["setpriv", "--pdeathsig", "KILL", "--", *command]
+        try:
+            self.child = subprocess.Popen(
+                [*(self.group.prefix if self.group else []), *command],
+                pass_fds=(mine[0], theirs[1]),
+                cwd=self.folder,
+                env=sandbox.environment(home),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        finally:
+            os.close(mine[0])
+            os.close(theirs[1])
         self.outgoing, self.incoming = mine[1], theirs[0]
         os.set_blocking(self.outgoing, False)
+        self.watchdog = Watchdog(self.child.pid, memory, self.group, self._kill)
+        self.watchdog.deadline = time.monotonic() + _START
+        self.watchdog.start()
         try:
-            hello = wire.read(self._exactly)[0]
-        except (EOFError, wire.WireError):
+            wire.read(self._exactly)
+        except (EOFError, OSError, wire.WireError):
             self.end("it could not be started")
             raise EndedError(self.ended) from None
-        self.isolated = bool(hello.get("isolated"))
-        self.deadline = time.monotonic() + seconds
+        except BaseException:
+            self.end("it is over")
+            raise
+        self.deadline = self.watchdog.deadline = time.monotonic() + seconds
 
     def __enter__(self) -> Process:
         return self
@@ -120,22 +126,36 @@ class Process:
     def __exit__(self, *_) -> None:
         self.end("it is over")
 
+    def _kill(self, why: str) -> None:
+        """Kill the process and all that it started; of the sandbox, all ends with its first process."""
+        self._why = self._why or why
+        with contextlib.suppress(psutil.Error):
+            for one in psutil.Process(self.child.pid).children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    one.kill()
+        with contextlib.suppress(OSError):
+            os.killpg(self.child.pid, signal.SIGKILL)
+        self.child.kill()
+        if self.group:
+            self.group.kill()
+
     def end(self, why: str) -> None:
         """Kill the process and all that it started, and remove what it wrote."""
         if self.ended is not None:
             return
-        self.ended = why
-        started = _descendants(self.child.pid)
-        with contextlib.suppress(OSError):
-            os.killpg(self.child.pid, signal.SIGKILL)
-        for number in started:  # those that left the group
-            with contextlib.suppress(OSError):
-                os.kill(number, signal.SIGKILL)
-        self.child.kill()
+        self.watchdog.stop()
+        self.watchdog.join()
+        if self._why is None and self.watchdog.group and self.group.ran_out:
+            why = self.watchdog.too_much()  # the kernel was faster
+        self._kill(why)
+        self.ended = self._why
         self.child.wait()
         os.close(self.outgoing)
         os.close(self.incoming)
-        shutil.rmtree(self.base, ignore_errors=True)
+        if self.group:
+            self.group.close()
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def run(self, source: str) -> None:
         """Run a cell.
@@ -174,11 +194,10 @@ class Process:
             self.end("its time is used up")
             raise EndedError(self.ended)
         message["seconds"] = seconds
-        until, self.deadline = self.deadline, time.monotonic() + seconds + GRACE
+        self.watchdog.deadline = time.monotonic() + seconds + GRACE
         try:
             wire.write(_Writer(self), message, arrays)
             answer, back = wire.read(self._exactly)
-            self.refused += [str(what)[:100] for what in (answer.get("refused") or [])[:5]]
             error = answer.get("error")
             if error is None:
                 return wire.unpack(
@@ -187,37 +206,33 @@ class Process:
             name, text = str(error[0])[:100], str(error[1])
         except (EOFError, OSError):
             self.end("its process ended by itself: it crashed, or left with exit()")
-        except (wire.WireError, TypeError, IndexError, AttributeError, RecursionError) as broken:
+        except (wire.WireError, TypeError, IndexError, AttributeError, RecursionError, KeyError) as broken:
             self.end(f"it answered what is no answer ({str(broken)[:200]})")
+        except BaseException:  # an interrupt: what comes next would be the answer to this question
+            self.end("it was interrupted")
+            raise
         finally:
-            self.deadline = until
+            self.watchdog.deadline = self.deadline + GRACE
         if self.ended is not None:
             raise EndedError(self.ended)
         raise _exception(name, text)
 
     def _exactly(self, count: int) -> bytes:
-        parts = []
-        while count:
+        parts = bytearray()
+        while len(parts) < count:
             self._wait([self.incoming], [])
-            part = os.read(self.incoming, min(count, 1 << 20))
+            part = os.read(self.incoming, min(count - len(parts), 1 << 20))
             if not part:
                 raise EOFError
-            parts.append(part)
-            count -= len(part)
-        return b"".join(parts)
+            parts += part
+        return bytes(parts)
 
     def _wait(self, reading: list[int], writing: list[int]) -> None:
-        """Until there is something to read or room to write; ends the process when its time or memory is out."""
-        while True:
-            left = self.deadline - time.monotonic()
-            if left <= 0:
-                self.end("it took too long and did not stop when asked to")
-                raise EndedError(self.ended)
-            if any(select.select(reading, writing, [], min(left, 0.5))):
+        """Until there is something to read or room to write, or the watchdog has ended it."""
+        while self._why is None:
+            if any(select.select(reading, writing, [], 0.2)):
                 return
-            if (used := _memory_of(self.child.pid)) > 1.5 * self.memory:
-                self.end(f"its processes used {used / 1e9:.1f} GB of memory")
-                raise EndedError(self.ended)
+        raise EOFError
 
 
 class Remote:
@@ -227,7 +242,10 @@ class Remote:
         self._process, self._path, self._kind = process, path, kind
 
     def __call__(self, *arguments, **keywords):
-        return self._process._ask({"do": "call", "target": self._path}, (list(arguments), keywords))
+        ask = {"do": "call", "target": self._path}
+        if leaves := wire.leaves((arguments, keywords)):
+            return _differentiable(self._process, ask, (list(arguments), keywords), leaves)
+        return self._process._ask(ask, (list(arguments), keywords))
 
     def __iter__(self) -> Iterator:
         entries = self._process._ask({"do": "iterate", "target": self._path})
@@ -242,6 +260,30 @@ class Remote:
 
     def __repr__(self) -> str:
         return f"<a {self._kind} of the submission>"
+
+
+def _differentiable(process: Process, ask: dict, arguments: Any, leaves: list) -> Any:
+    """Call a function of the submission's so that `backward` works here, as if it had run here."""
+    import torch
+
+    class Call(torch.autograd.Function):
+        @staticmethod
+        def forward(context, *_):
+            value, context.graph = process._ask(ask | {"do": "trace"}, arguments)
+            if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+                raise TypeError(f"a tensor of floating-point numbers was expected, got {type(value).__name__}")
+            return value
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(context, slope):
+            question = {"do": "backward", "target": context.graph._path}
+            slopes = process._ask(question, ([slope], {}))
+            if not isinstance(slopes, list) or len(slopes) != len(leaves):
+                raise TypeError("no gradients came back")
+            return tuple(slopes)
+
+    return Call.apply(*leaves)
 
 
 def _handle_of(value: Any) -> wire.Handle:
@@ -275,49 +317,3 @@ def _exception(name: str, text: str) -> Exception:
         with contextlib.suppress(TypeError):
             return kind(text)
     return SubmissionError(f"{name}: {text}")
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    """Little of ours, and no secrets: where the submission finds programs and keeps files."""
-    kept = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "MCLASS_PROFILE", "OMP_NUM_THREADS",
-            "CUDA_VISIBLE_DEVICES", "SYSTEMROOT", "VIRTUAL_ENV")  # fmt: skip
-    home = str(folder / "home")
-    return {name: os.environ[name] for name in kept if name in os.environ} | {
-        "HOME": home,
-        "IPYTHONDIR": home,
-        "MPLCONFIGDIR": home,
-        "MCLASS_HOME": home,
-        "TMPDIR": str(folder / "tmp"),
-        "MPLBACKEND": "Agg",
-        "TQDM_DISABLE": "1",
-        "PIP_RETRIES": "0",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "CUDA_VISIBLE_DEVICES": "",  # the same for all, and a GPU's memory cannot be limited
-    }
-
-
-def _processes() -> dict[int, tuple[int, int]]:
-    """From each process to its parent and the bytes of memory it holds; empty where this cannot be told."""
-    found = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            fields = path.read_text().rpartition(")")[2].split()
-            found[int(path.parent.name)] = int(fields[1]), int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
-    return found
-
-
-def _descendants(process: int, known: dict[int, tuple[int, int]] | None = None) -> list[int]:
-    known = _processes() if known is None else known
-    found = []
-    for number in known:
-        one = known[number][0]
-        while one in known and one != process:
-            one = known[one][0]
-        found += [number] if one == process else []
-    return found
-
-
-def _memory_of(process: int) -> int:
-    """Bytes of memory that a process and its descendants hold."""
-    known = _processes()
-    return sum(known[one][1] for one in [process, *_descendants(process, known)] if one in known)

@@ -9,12 +9,13 @@ import argparse
 import copy
 import json
 import sys
-import tempfile
 from collections import Counter
 from pathlib import Path
 
 from mclass._files import replacing
-from mclass.grading.grading import Limits, grade
+from mclass.grading import sandbox
+from mclass.grading.grading import Limits, grade_one, judging
+from mclass.grading.held_out import PUBLIC_SEED
 from mclass.grading.judge import Grade
 from mclass.grading.notebooks import (
     HIDDEN,
@@ -26,8 +27,6 @@ from mclass.grading.notebooks import (
     load,
     regions,
 )
-
-PROOF_SEED = 20_250_117  # for proofs only; real held-out music has a lecturer's own
 
 
 def student_version(homework: Homework) -> dict:
@@ -98,8 +97,10 @@ def release(homework: Homework, folder: Path) -> Path:
     return path
 
 
-def prove(homework: Homework, student: Path, seed: int = PROOF_SEED, limits: Limits | None = None) -> Grade:
+def prove(homework: Homework, student: Path, seed: int = PUBLIC_SEED, limits: Limits | None = None) -> Grade:
     """Grade the master itself, which must get all points, and the student version, which must get none.
+
+    Without bubblewrap they run as any program of the lecturer's own does.
 
     Returns
     -------
@@ -111,13 +112,12 @@ def prove(homework: Homework, student: Path, seed: int = PROOF_SEED, limits: Lim
     NotebookError
         If it is otherwise; the message names the tests.
     """
-    with tempfile.TemporaryDirectory(prefix="mclass-proof-") as name:
-        folder = Path(name)
-        submissions = folder / "submissions"
-        submissions.mkdir()
-        (submissions / "blank.ipynb").write_bytes(student.read_bytes())
-        (submissions / "solved.ipynb").write_bytes(homework.path.read_bytes())
-        blank, solved = grade(homework, [submissions], folder / "grades.csv", held_out_seed=seed, limits=limits)
+    if sys.platform == "win32":
+        sandbox.require("none")
+    limits = limits or Limits(isolation="bwrap" if sandbox.unavailable() is None else "none")
+    with judging(homework, seed, limits.isolation):
+        blank = grade_one(homework, student, "blank", limits)
+        solved = grade_one(homework, homework.path, "solved", limits)
     for cell in homework.tests:
         wrong = [
             (one.student, points, one.messages.get(cell.grade_id, ""))
@@ -130,9 +130,10 @@ def prove(homework: Homework, student: Path, seed: int = PROOF_SEED, limits: Lim
                 f"({why})"
             )
     for one in (blank, solved):
-        odd = [remark for remark in one.remarks if "kernel" not in remark]
-        if odd:
-            raise NotebookError(f"{homework.path}: the {one.student} version was graded with a remark: {odd[0]}")
+        if one.remarks:
+            raise NotebookError(
+                f"{homework.path}: the {one.student} version was graded with a remark: {one.remarks[0]}"
+            )
     return solved
 
 
@@ -144,6 +145,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--prove", action="store_true", help="grade the solution and the blank version")
     options = parser.parse_args(arguments)
     failed = False
+    if options.prove and (why := sandbox.unavailable()):
+        print(
+            f"The proofs run without a sandbox, which submissions of students would need: {why}", file=sys.stderr
+        )
     for path in options.masters:
         try:
             notebook = load(path)

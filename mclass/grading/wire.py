@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 MAX_TEXT = 8 << 20  # bytes of JSON in a message
-MAX_ARRAYS = 512 << 20  # bytes of arrays in a message
+MAX_ARRAYS = 128 << 20  # bytes of arrays in a message
 MAX_DEPTH = 30  # containers inside containers
 _KINDS = "biuf"  # booleans, integers, floats
 
@@ -79,7 +79,7 @@ def pack(value: Any, remember: Callable[[Any], Handle] | None = None) -> tuple[A
             tensor = tensor.float() if tensor.is_floating_point() and tensor.itemsize < 4 else tensor
             if not tensor.is_complex():
                 arrays.append(np.ascontiguousarray(tensor.numpy()).reshape(tuple(tensor.shape)))
-                return ["tensor", len(arrays) - 1]
+                return ["tensor", len(arrays) - 1, bool(value.requires_grad)]
         if type(value) in (list, tuple):
             return [type(value).__name__, [take(one, depth + 1) for one in value]]
         if isinstance(value, dict):
@@ -96,8 +96,13 @@ def pack(value: Any, remember: Callable[[Any], Handle] | None = None) -> tuple[A
     return take(value, 0), arrays
 
 
-def unpack(packed: Any, arrays: list[np.ndarray], recall: Callable[[Handle], Any] = lambda handle: handle) -> Any:
-    """Undo `pack`; `recall` says what a handle becomes.
+def unpack(
+    packed: Any,
+    arrays: list[np.ndarray],
+    recall: Callable[[Handle], Any] = lambda handle: handle,
+    gradients: bool = False,
+) -> Any:
+    """Undo `pack`; `recall` says what a handle becomes, `gradients` whether tensors that ask for one still do.
 
     Raises
     ------
@@ -125,7 +130,8 @@ def unpack(packed: Any, arrays: list[np.ndarray], recall: Callable[[Handle], Any
             if kind == "tensor":
                 import torch
 
-                return torch.from_numpy(arrays[content].copy())
+                tensor = torch.from_numpy(arrays[content].copy())
+                return tensor.requires_grad_() if gradients and packed[2] is True else tensor
             if kind in ("list", "tuple"):
                 return {"list": list, "tuple": tuple}[kind](put(one, depth + 1) for one in content)
             if kind == "dict":
@@ -138,6 +144,15 @@ def unpack(packed: Any, arrays: list[np.ndarray], recall: Callable[[Handle], Any
         raise WireError(f"not a value: {str(packed)[:100]}")
 
     return put(packed, 0)
+
+
+def leaves(value: Any) -> list:
+    """The tensors in a value that ask for a gradient, in order."""
+    if isinstance(value, list | tuple):
+        return [leaf for one in value for leaf in leaves(one)]
+    if isinstance(value, dict):
+        return leaves(list(value.values()))
+    return [value] if getattr(value, "requires_grad", False) is True else []
 
 
 def write(stream: BinaryIO, message: dict, arrays: list[np.ndarray] = ()) -> None:
@@ -170,7 +185,7 @@ def read(exactly: Callable[[int], bytes]) -> tuple[dict, list[np.ndarray]]:
         whole = json.loads(exactly(length))
         message, shapes = whole["message"], whole["arrays"]
         kinds = [(np.dtype(str(kind)), tuple(int(n) for n in shape)) for kind, shape in shapes]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
         raise WireError(f"not a message: {error}") from None
     if not isinstance(message, dict) or any(
         kind.kind not in _KINDS or min(shape, default=0) < 0 for kind, shape in kinds
@@ -179,7 +194,8 @@ def read(exactly: Callable[[int], bytes]) -> tuple[dict, list[np.ndarray]]:
     total = sum(kind.itemsize * math.prod(shape) for kind, shape in kinds)
     if total > MAX_ARRAYS:
         raise WireError(f"the arrays of a message have {total} bytes; at most {MAX_ARRAYS} are read")
-    arrays = [
-        np.frombuffer(exactly(kind.itemsize * math.prod(shape)), kind).reshape(shape) for kind, shape in kinds
-    ]
-    return message, arrays
+    arrays = [np.frombuffer(exactly(kind.itemsize * math.prod(shape)), kind) for kind, shape in kinds]
+    try:
+        return message, [array.reshape(shape) for array, (_, shape) in zip(arrays, kinds, strict=True)]
+    except (ValueError, OverflowError) as error:  # more dimensions than there are
+        raise WireError(f"not a message: {error}") from None

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mclass.grading import sandbox, wire
+from mclass.grading import wire
 
 MAX_WORDS = 600  # characters of an error that are reported
 ENTRIES = 100_000  # of what is iterated over
@@ -65,7 +65,6 @@ class Worker:
         self.space = Namespace()
         self.objects: dict[int, Any] = {}
         self.numbers = itertools.count()
-        self.refused: list[str] = []
 
     def remember(self, value: Any) -> wire.Handle:
         """Keep an object, and number it."""
@@ -95,8 +94,10 @@ class Worker:
             except BaseException as error:
                 back = []
                 answer = {"error": [type(error).__name__, _words(error)]}
-            answer["refused"], self.refused = self.refused, []
-            wire.write(self.outgoing, answer, back)
+            try:
+                wire.write(self.outgoing, answer, back)
+            except (ValueError, OverflowError) as error:  # a whole number of thousands of digits
+                wire.write(self.outgoing, {"error": [type(error).__name__, _words(error)]})
 
     def exactly(self, count: int) -> bytes:
         """The judge's next bytes."""
@@ -114,12 +115,30 @@ class Worker:
         target = self.target(message["target"])
         if message["do"] == "get":
             return target
-        if message["do"] == "call":
-            arguments, keywords = wire.unpack(message["arguments"], arrays, lambda one: self.objects[one.number])
-            return target(*arguments, **keywords)
+        if message["do"] in ("call", "trace", "backward"):
+            arguments, keywords = wire.unpack(
+                message["arguments"], arrays, lambda one: self.objects[one.number], True
+            )
+            if message["do"] == "call":
+                return target(*arguments, **keywords)
+            return self.trace(target, arguments, keywords) if message["do"] == "trace" else target(*arguments)
         if message["do"] == "iterate":
             return list(itertools.islice(iter(target), ENTRIES))
         raise ValueError(f"unknown message {message['do']!r}")
+
+    def trace(self, function: Any, arguments: list, keywords: dict) -> list:
+        """Call a function; returns what it says, and what takes the slope of it to those of the arguments."""
+        import torch
+
+        leaves = wire.leaves((arguments, keywords))
+        value = function(*arguments, **keywords)
+
+        def backward(slope) -> list:
+            if not value.requires_grad:
+                raise RuntimeError("what the function returns does not depend on its arguments: was it detached?")
+            return list(torch.autograd.grad(value, leaves, slope, allow_unused=True))
+
+        return [value, backward]
 
     def target(self, path: list) -> Any:
         """The object that a path, such as ``["model", "load_state_dict"]``, leads to."""
@@ -142,16 +161,40 @@ def _words(error: BaseException) -> str:
     return text if len(text) <= MAX_WORDS else text[:MAX_WORDS] + " …"
 
 
+def limit(memory: int, seconds: float, processes: int | None) -> None:
+    """Bound what this process and each of its children may use; the judge watches over their sum."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+
+    def at_most(name: str, value: int) -> None:
+        which = getattr(resource, name, None)
+        if which is None:
+            return
+        hard = resource.getrlimit(which)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        with contextlib.suppress(ValueError, OSError):  # macOS refuses some
+            resource.setrlimit(which, (value, value))
+
+    at_most("RLIMIT_DATA", memory)
+    at_most("RLIMIT_AS", memory + (32 << 30))  # libraries map far more than they use
+    at_most("RLIMIT_CPU", round((os.cpu_count() or 1) * seconds) + 1)
+    at_most("RLIMIT_FSIZE", 2 << 30)
+    at_most("RLIMIT_CORE", 0)
+    if processes:
+        at_most("RLIMIT_NPROC", processes)
+
+
 def main(text: str) -> None:
-    """Build the walls and serve."""
+    """Set limits and serve."""
     settings = json.loads(text)
-    folder = Path(settings["folder"])
-    hidden = [Path(one) for one in settings["hidden"]]
-    isolated = sandbox.isolate(folder, hidden) if settings["isolate"] else False
-    sandbox.limit(settings["memory"], settings["seconds"], isolated)
+    limit(settings["memory"], settings["seconds"], settings["processes"])
+    home = Path(os.environ["HOME"])
+    home.mkdir(exist_ok=True)
+    os.chdir(home)
     worker = Worker(settings["incoming"], settings["outgoing"])
-    sandbox.watch(folder, hidden, isolated, lambda what: worker.refused.append(what))
-    wire.write(worker.outgoing, {"isolated": isolated})
+    wire.write(worker.outgoing, {})
     worker.serve()
 
 
