@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 
 from mclass import _containers
+from mclass._files import user_path
 from mclass.errors import AudioError
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".m4a", ".aac")
@@ -41,7 +42,7 @@ class Sequential(soundfile.SoundFile):
 
 def open_file(path: str | os.PathLike) -> Sequential:
     """Open a file for reading, or raise the one error that says what is wrong with it."""
-    path = Path(path).expanduser()
+    path = user_path(path)
     head, size = _read_head(path)
     _containers.check_complete(path, head)
     guess = _containers.looks_like(head)
@@ -114,7 +115,7 @@ def read_mono(path: str | os.PathLike, file: Sequential, first: int, count: int)
     if file.format == "MP3":
         preroll = min(first, _mp3_preroll(file.samplerate, file.channels, file.constant_frame))
     elif file.subtype == "VORBIS" and first:
-        preroll = first - min(first, max(_containers.vorbis_last_page(Path(path).expanduser()) - 1, 0))
+        preroll = first - min(first, max(_containers.vorbis_last_page(user_path(path)) - 1, 0))
     mono = np.empty(preroll + count, np.float32)
     done = 0
     for block in _decode(path, file, first - preroll, mono.size):
@@ -158,7 +159,7 @@ def _decode(path: str | os.PathLike, file: Sequential, first: int, count: int) -
 
 def decode_in_pieces(path: str | os.PathLike) -> tuple[int, Iterator[np.ndarray]]:
     """The rate of a file, and all of its samples, channels averaged, some seconds at a time."""
-    path = Path(path).expanduser()
+    path = user_path(path)
     if _containers.needs_ffmpeg(_read_head(path)[0]):
         return _decode_while_ffmpeg_runs(path)
     file = open_file(path)

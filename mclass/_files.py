@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all."""
+"""Paths as people write them, and files that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,24 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+
+def user_path(given: str | os.PathLike) -> Path:
+    """A path as somebody wrote it, ``~`` and ``~name`` at its start being home folders.
+
+    What exists under the very name that was given wins: a song may be called ``~after hours~.flac``. Where there
+    is no such home, the name stays as it was given, as in a shell.
+
+    Examples
+    --------
+    >>> user_path("~nobody of that name/song.mp3").as_posix()
+    '~nobody of that name/song.mp3'
+    """
+    path = Path(given)
+    if os.fspath(given).startswith("~") and not os.path.lexists(path):
+        with contextlib.suppress(RuntimeError, ValueError):  # there is no such home
+            return path.expanduser()
+    return path
 
 
 @contextlib.contextmanager

@@ -15,7 +15,6 @@ import io
 import math
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +24,7 @@ import torch
 
 from mclass._decoding import MAX_RATE, decode_in_pieces, open_file, read_mono
 from mclass._decoding import SUFFIXES as SUFFIXES
-from mclass._files import replacing
+from mclass._files import replacing, user_path
 from mclass.errors import AudioError
 
 _MARGIN = 256  # samples at the lower of two rates: more than half the length of soxr's HQ filter
@@ -242,7 +241,7 @@ def save(path: str | os.PathLike, waveform: torch.Tensor | np.ndarray, sample_ra
     Traceback (most recent call last):
     mclass.errors.AudioError: tone.xyz: cannot write .xyz; use .wav, .flac, .ogg, .opus, .mp3
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     _check_rate("sample_rate", sample_rate)
     samples = _check_waveform(waveform)
     formats = {

@@ -37,6 +37,7 @@ import torch
 import yaml
 
 from mclass import augmentations, datasets, losses, models, pretrained, training
+from mclass._files import user_path
 from mclass.datasets import MusicDataset, pretexts
 from mclass.datasets.budgets import label_budget
 from mclass.datasets.listeners import simulate_plays
@@ -135,7 +136,7 @@ def read(
     >>> read(path, "smoke", ["model.name=cnn_2d"])["fit"], read(path, "cpu")["fit"]
     ({'epochs': 1}, {'epochs': 9})
     """
-    path = Path(path)
+    path = user_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file (the current folder is {Path.cwd()})")
     try:
@@ -240,7 +241,7 @@ def _task(options: dict, model: WaveformModel, train: MusicDataset, unlabelled: 
             raise ValueError(
                 f"task: teacher is the path of a model, such as runs/teacher/model.pt, got {teacher!r}"
             )
-        if not Path(teacher).is_file():
+        if not user_path(teacher).is_file():
             raise FileNotFoundError(
                 f"task: there is no teacher {teacher} (the current folder is {Path.cwd()}). Train it first, or "
                 "name the file of another one, on the command line with --set task.teacher=PATH"

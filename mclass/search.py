@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mclass._files import replacing
+from mclass._files import replacing, user_path
 from mclass.errors import ModelError
 from mclass.models import WaveformModel
 
@@ -180,7 +180,7 @@ def check_suffix(path: str | os.PathLike) -> Path:
     Traceback (most recent call last):
     ValueError: music.txt: an index is a .npz file, or .parquet where pyarrow is installed
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     if path.suffix not in (".npz", ".parquet"):
         raise ValueError(f"{path}: an index is a .npz file, or .parquet where pyarrow is installed")
     if path.suffix == ".parquet":

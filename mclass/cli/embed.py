@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mclass._files import user_path
 from mclass.cli.options import Failures, add_model_options, check_writable, expand, hop_samples, load_model
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         failures.report()
         # What an interrupt left is no reason to lose a complete index of that name.
         if len(kept) > before and (complete or known or not out.exists()):
-            name = str(Path(options.model).resolve()) if Path(options.model).exists() else options.model
+            name = str(user_path(options.model).resolve()) if user_path(options.model).exists() else options.model
             search.Index(kept, embeddings, name, search.fingerprint(model)).save(out)
             options.after_interrupt = f"(repeat with --add to go on from these {len(kept)})"
             print(f"{len(kept)} embeddings of {len(embeddings[0])} numbers -> {out}", file=sys.stderr)

@@ -9,10 +9,9 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mclass._files import replacing
+from mclass._files import replacing, user_path
 from mclass.cli.options import (
     add_dataset_options,
     add_model_options,
@@ -148,7 +147,7 @@ def _compare_with_training(options: argparse.Namespace) -> None:
 
 def _trained_with(model: str) -> Mapping[str, Any]:
     """The options of a run, from the report beside its weights; nothing where there is none."""
-    path = Path(model).expanduser()
+    path = user_path(model)
     report = (path if path.is_dir() else path.parent) / "report.json"
     try:
         return json.loads(report.read_text(encoding="utf-8")).get("options") or {}
@@ -159,7 +158,7 @@ def _trained_with(model: str) -> Mapping[str, Any]:
 def _place(options: Mapping[str, Any], name: str) -> object:
     """An option for comparing: a folder is itself, however it is written."""
     value = options.get(name)
-    return Path(value).expanduser().resolve() if name == "root" and value else value
+    return user_path(value).resolve() if name == "root" and value else value
 
 
 def matched(

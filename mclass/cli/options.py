@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mclass._files import user_path
+
 if TYPE_CHECKING:
     from mclass.datasets import MusicDataset, Subset
     from mclass.datasets.folder import Folder
@@ -157,7 +159,7 @@ def load_model(name: str, device: str | None) -> WaveformModel:
     from mclass import models, pretrained
     from mclass.errors import ModelError
 
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.is_dir():
         runs = sorted(str(one.parent) for one in path.glob("*/model.pt"))
         if runs and not (path / "model.pt").exists():
@@ -203,11 +205,12 @@ def expand(paths: Sequence[str]) -> list[str]:
 
     files = []
     for path in paths:
-        if os.path.isdir(path):
-            found = audio_below(Path(path))
+        if user_path(path).is_dir():
+            folder = str(user_path(path)) if path.startswith("~") else path
+            found = audio_below(Path(folder))
             if not found:
                 raise ValueError(f"{path}: no audio files in this folder or below it ({', '.join(SUFFIXES)})")
-            files += [os.path.join(path, name) for name in found]
+            files += [os.path.join(folder, name) for name in found]
         else:
             files.append(path)
     return list(dict.fromkeys(files))
@@ -220,7 +223,7 @@ def check_writable(option: str, path: str | os.PathLike, folder: bool = False) -
     ------
     ValueError
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     around = path if folder else path.parent
     if path.is_dir() and not folder:
         raise ValueError(f"{option} {path} is a folder; give the name of a file")

@@ -10,6 +10,7 @@ import json
 import os
 from typing import Any
 
+from mclass._files import user_path
 from mclass.cli.options import Failures, add_model_options, expand, hop_samples, load_model, positive
 
 
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     failures = Failures(len(files), "searched for", options.strict)
     try:
         for file, embedding in failures.each(files, lambda file: inference.embed(file, model, hop=hop)):
-            itself = os.path.realpath(file)
+            itself = os.path.realpath(user_path(file))
             near = [
                 (name, cosine)
                 for name, cosine in index.nearest(embedding, options.top + 1)

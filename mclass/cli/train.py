@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mclass._files import replacing
+from mclass._files import replacing, user_path
 from mclass.cli.options import add_dataset_options, load_splits, positive
 
 EXAMPLES = r"""
@@ -129,9 +129,9 @@ def run(options: argparse.Namespace, usual: Mapping[str, Any]) -> int:
         raise ValueError("--profile and --set are for a recipe: mclass train FILE.yaml")
     if options.recipe is not None:
         _refuse_beside_recipe({key: getattr(options, key) for key in usual if getattr(options, key) != usual[key]})
-    source = Path(options.root or options.dataset).name or "music"
+    source = user_path(options.root or options.dataset).name or "music"
     name = Path(options.recipe).stem if options.recipe else f"{source}-{options.model}-{options.seed}"
-    folder = Path(options.out or f"runs/{name}")
+    folder = user_path(options.out or f"runs/{name}")
     if _is_first():
         _claim(folder, options.resume)
     try:

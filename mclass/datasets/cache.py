@@ -21,6 +21,7 @@ import filelock
 import numpy as np
 import platformdirs
 
+from mclass._files import user_path
 from mclass.errors import CacheError
 
 _STAMP = "complete.json"
@@ -30,7 +31,7 @@ _BLOCK = 1 << 24
 def home() -> Path:
     """Where caches live: ``MCLASS_HOME`` if set, else the user's cache folder."""
     chosen = os.environ.get("MCLASS_HOME", "").strip()
-    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("mclass", appauthor=False))
+    return user_path(chosen) if chosen else Path(platformdirs.user_cache_dir("mclass", appauthor=False))
 
 
 def build_once(name: str, build: Callable[[Path], None], num_bytes: int) -> Path:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from mclass import audio
+from mclass._files import user_path
 from mclass.datasets.base import MusicDataset, Subset
 from mclass.errors import DatasetError, unknown_name
 
@@ -170,7 +171,7 @@ def to_int16(samples: np.ndarray) -> np.ndarray:
 
 
 def _check_root(root: str | os.PathLike) -> Path:
-    path = Path(root).expanduser().absolute()
+    path = user_path(root).absolute()
     if (path / "manifest.json").is_file():
         return path
     half = path.with_name(f".{path.name}.unfinished")

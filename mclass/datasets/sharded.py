@@ -6,11 +6,11 @@ Taught in: 02_datasets.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from mclass._files import user_path
 from mclass.datasets.base import MusicDataset, Subset
 from mclass.datasets.shards import PARTS, Shards, read_index
 from mclass.datasets.tars import Example, decode, list_members
@@ -35,6 +35,7 @@ class Sharded(MusicDataset):
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> from mclass import datasets
     >>> etude = datasets.load("etude", num_tracks=12, clips_per_track=2, clip_seconds=4)
     >>> shards = datasets.shard(etude, Path(tempfile.mkdtemp(), "shards"), progress=False)
@@ -43,11 +44,11 @@ class Sharded(MusicDataset):
     """
 
     def __init__(self, root: str | os.PathLike, part: str | None = None):
-        index = read_index(Path(root).expanduser())
+        index = read_index(user_path(root))
         parts = [name for name in PARTS if any(record["part"] == name for record in index["shards"])]
         if part is not None and part not in parts:
             raise DatasetError(f"{root}: there are no {part} shards, only {', '.join(parts)}")
-        self.root, self.name, self.tags = Path(root).expanduser(), index["name"], list(index["tags"])
+        self.root, self.name, self.tags = user_path(root), index["name"], list(index["tags"])
         self.sample_rate, self.multilabel = index["sample_rate"], index["multilabel"]
         self.fingerprint = index["fingerprint"]
         column = {tag: i for i, tag in enumerate(self.tags)}

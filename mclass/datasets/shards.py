@@ -17,11 +17,11 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mclass._files import user_path
 from mclass.errors import DatasetError, unknown_name
 
 FORMAT = "mclass shards, version 1"
@@ -126,7 +126,7 @@ def read_index(root: str | os.PathLike) -> dict:
 def open_anywhere(where: str) -> Any:
     """A file to read bytes from: a path, or an address that fsspec knows."""
     if "://" not in where:
-        return open(Path(where).expanduser(), "rb")
+        return open(user_path(where), "rb")
     import fsspec
 
     return fsspec.open(where, "rb").open()

@@ -19,6 +19,7 @@ import torch
 from tqdm import tqdm
 
 from mclass import audio as audio_files
+from mclass._files import user_path
 from mclass.errors import AudioError, ModelError
 from mclass.inference.chunks import check_hop, check_model, chunks_per_batch, cut, evaluating
 from mclass.inference.result import TagResult, aggregate
@@ -234,7 +235,7 @@ def _bar(audio: str | os.PathLike | np.ndarray | torch.Tensor, progress: bool | 
         label = os.path.basename(audio)
         if not hidden:
             with contextlib.suppress(soundfile.LibsndfileError, ValueError):  # it will be refused in a moment
-                seconds = soundfile.info(os.path.expanduser(audio)).duration
+                seconds = soundfile.info(user_path(audio)).duration
     known = "{percentage:3.0f}% |{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}]"
     return tqdm(
         total=seconds,

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 import mclass
-from mclass._files import replacing
+from mclass._files import replacing, user_path
 from mclass.errors import ModelError
 from mclass.models.base import WaveformModel
 
@@ -141,7 +141,7 @@ def load_weights(model: WaveformModel, path: str | os.PathLike) -> WaveformModel
 
 def write_atomically(content: dict, path: str | os.PathLike) -> Path:
     """``torch.save`` to a temporary name in the same folder, then rename: a kill leaves the old or the new."""
-    path, content = Path(path), _plain(content)
+    path, content = user_path(path), _plain(content)
     buffer = io.BytesIO()  # written to a full disk, torch.save hides the system's error behind one of its own
     try:
         torch.save(content, buffer)
@@ -166,7 +166,7 @@ def _plain(content: Any) -> Any:
 
 def read_checkpoint(path: str | os.PathLike, expected: str) -> dict:
     """Read a dictionary written by `write_atomically` whose ``"format"`` is `expected`; never runs code in it."""
-    path = Path(path)
+    path = user_path(path)
     if path.is_dir():
         raise ModelError(f"{path} is a folder; a model is a file such as {path / 'model.pt'}")
     content = read_torch(path)
@@ -185,7 +185,7 @@ def read_torch(path: str | os.PathLike) -> Any:
     ModelError
         If the file is damaged, is not torch's, or holds anything but tensors and plain containers.
     """
-    path = Path(path)
+    path = user_path(path)
     if not path.exists():
         raise FileNotFoundError(f"no such file: {path}")
     damaged = f"{path} is damaged (truncated?) or is not a file that torch.save wrote"

@@ -23,6 +23,7 @@ import torch
 
 from mclass import models, tags
 from mclass._download import download, file_sha256
+from mclass._files import user_path
 from mclass.datasets.cache import home
 from mclass.errors import ModelError, unknown_name
 from mclass.models import WaveformModel
@@ -215,7 +216,7 @@ def _local(checkpoint: Checkpoint) -> Path | None:
     chosen = os.environ.get("MCLASS_CHECKPOINTS", "").strip()
     if not chosen:
         return None
-    root = Path(chosen).expanduser()
+    root = user_path(chosen)
     if root.is_file():
         return root
     if not root.is_dir():

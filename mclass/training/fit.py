@@ -24,6 +24,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader, Subset
 
 from mclass import models
+from mclass._files import user_path
 from mclass.datasets import MusicDataset
 from mclass.datasets.shards import Shards
 from mclass.datasets.streaming import ShardStream
@@ -201,7 +202,7 @@ def fit(
         "data": data_fingerprint(train),
     }
     with ExitStack() as stack:
-        path = Path(folder) if folder is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        path = user_path(folder or stack.enter_context(tempfile.TemporaryDirectory()))
         keeper = Keeper(path, config, task.monitor, task.larger_is_better, seed=seed, patience=patience)
         keeper.open(resume)
         if keeper.rows and (len(keeper.rows) >= epochs or keeper.out_of_patience):
