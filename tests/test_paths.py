@@ -53,9 +53,9 @@ def test_a_file_whose_name_begins_with_a_tilde(here, capsys):
     captured = capsys.readouterr()
     assert [line for line in captured.out.splitlines() if not line.startswith("  ")] == [
         "~root.wav",
+        "./zz.flac",
         "./~after hours~.flac",
         "./~root.wav",
-        "./zz.flac",
     ]
     assert not captured.err
     assert (here / "~page.html").is_file()
