@@ -6,8 +6,10 @@ Taught in: 04_supervised.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -48,16 +50,24 @@ def add_dataset_options(parser: argparse.ArgumentParser) -> None:
 
 
 def positive(kind: type, or_zero: bool = False) -> Callable:
-    """A type for argparse: a number above 0."""
+    """A type for argparse: a number above 0, such as a count or a size can be."""
 
     def convert(text: str):
+        if not text.isascii():  # Python reads the digits of every script
+            raise ValueError
         value = kind(text)
-        if not 0 <= value < float("inf") or (value == 0 and not or_zero):
-            raise argparse.ArgumentTypeError(f"must be positive{' or 0' if or_zero else ''}, got {text}")
+        if not 0 <= value < 2**63 or (value == 0 and not or_zero):
+            least = "0 or more" if or_zero else "positive"
+            raise argparse.ArgumentTypeError(f"must be {least}, and less than 2^63, got {text}")
         return value
 
     convert.__name__ = {int: "whole number", float: "number"}[kind]  # argparse says "invalid … value"
     return convert
+
+
+def processes(text: str) -> int:
+    """A type for argparse: a number of processes, -1 for one per core."""
+    return -1 if text == "-1" else positive(int)(text)
 
 
 def load_dataset(options: argparse.Namespace, sample_rate: int) -> MusicDataset:
@@ -140,8 +150,16 @@ def add_model_options(parser: argparse.ArgumentParser, default: str | None = DEF
     parser.add_argument(
         "--model", default=default, help=f"published weights, the folder of a run, or its model.pt{shown}"
     )
-    parser.add_argument("--hop", type=positive(float), metavar="SECONDS", help="between chunks (a chunk's length)")
+    parser.add_argument("--hop", type=_hop, metavar="SECONDS", help="between chunks (a chunk's length)")
     parser.add_argument("--device", help="cpu, cuda or mps (cuda where there is one, else cpu)")
+
+
+def _hop(text: str) -> float:
+    """Seconds; less than a frame of a spectrogram shows nothing new, and takes for ever."""
+    seconds = positive(float)(text)
+    if not 0.01 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError(f"must be from 0.01 s to a day (86400 s), got {text}")
+    return seconds
 
 
 def load_model(name: str, device: str | None) -> WaveformModel:
@@ -180,16 +198,19 @@ def load_model(name: str, device: str | None) -> WaveformModel:
             f"unknown model {name!r}{guess}; give the path of a run or of a model.pt, or the name of published "
             f"weights: {', '.join(pretrained.list())}"
         )
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return model.to(device)
-    except (RuntimeError, AssertionError):  # torch raises one or the other, with a page of advice
-        raise ValueError(f"--device {device} is not there, or torch was built without it; use cpu") from None
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if re.fullmatch(r"cpu|mps|cuda(:[0-9]{1,3})?", device):  # torch has others: on meta nothing is computed
+        with contextlib.suppress(RuntimeError, AssertionError):  # torch raises one or the other
+            return model.to(device)
+    raise ValueError(
+        f"--device {device} is not there, or torch was built without it; use cpu (or cuda, cuda:1, mps)"
+    )
 
 
 def hop_samples(seconds: float | None, model: WaveformModel) -> int | None:
     """Seconds as samples of the model."""
-    return None if seconds is None else max(1, round(seconds * model.sample_rate))
+    return None if seconds is None else round(seconds * model.sample_rate)
 
 
 def expand(paths: Sequence[str]) -> list[str]:
