@@ -97,7 +97,10 @@ def load_dataset(options: argparse.Namespace, sample_rate: int) -> MusicDataset:
         "seed": options.seed if name == "folder" else None,
     }
     given = {key: value for key, value in known.items() if value is not None and key in allowed}
-    return datasets.load(name, **given, **_parsed(name, options.option, set(allowed) - set(given)))
+    given |= _parsed(name, options.option, set(allowed) - set(given))
+    if missing := [key for key, needed in allowed.items() if needed and key not in given]:
+        raise ValueError(f"--dataset {name} needs --option {missing[0]}=…")
+    return datasets.load(name, **given)
 
 
 def load_splits(options: argparse.Namespace, sample_rate: int) -> tuple[MusicDataset, Sequence[Subset]]:
@@ -130,17 +133,31 @@ def _parsed(name: str, pairs: list[str], allowed: set[str]) -> dict[str, Any]:
     """``size=medium`` and ``merge_synonyms=true`` as arguments."""
     import json
 
-    from mclass.errors import unknown_name
+    from mclass import datasets
+    from mclass._arguments import checked
+    from mclass.errors import shortened, unknown_name
 
     found = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
-        if not equals or key not in allowed:
-            raise ValueError(f"--option {pair}: {unknown_name(f'option of {name}', key, sorted(allowed))}")
+        if not equals:
+            raise ValueError(f"--option {shortened(pair)}: write NAME=VALUE, as in size=medium")
+        if key not in allowed:
+            reason = unknown_name(f"option of {name}", key, sorted(allowed))
+            raise ValueError(f"--option {shortened(pair)}: {reason}")
         try:
-            found[key] = json.loads(text)
-        except ValueError:  # a word
-            found[key] = text
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            value = text
+        try:
+            found |= checked(datasets.class_of(name), {key: value}, "--option")
+        except ValueError as error:
+            try:
+                found |= checked(
+                    datasets.class_of(name), {key: text}, "--option"
+                )  # the 1.0 of version=1.0 is a word
+            except ValueError:
+                raise error from None
     return found
 
 
