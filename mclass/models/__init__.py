@@ -13,9 +13,13 @@ Taught in: 04_supervised.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import importlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from mclass._arguments import checked
 from mclass.errors import ModelError, shortened, unknown_name
@@ -25,6 +29,7 @@ from mclass.models.freezing import freeze, unfreeze, with_new_head
 
 if TYPE_CHECKING:
     import pandas
+    import torch
 
 # name -> (module, class, options it is built with); a module is imported when its model is first created.
 _MODELS = {
@@ -121,7 +126,8 @@ def create(name: str, num_tags: int = 50, **options) -> WaveformModel:
     except ValueError as error:  # the model itself may say it better: how many channels there must be
         given, wrong = options, error
     try:
-        model = cls(num_tags=num_tags, **(preset | given))
+        with _bounded():
+            model = cls(num_tags=num_tags, **(preset | given))
         if empty := [key for key, value in model.named_parameters() if not value.numel()]:
             raise ValueError(f"{empty[0]} would have no weights")
         if not model.min_samples <= model.num_samples <= 3600 * model.sample_rate:
@@ -137,6 +143,24 @@ def create(name: str, num_tags: int = 50, **options) -> WaveformModel:
         raise ModelError(str(wrong))
     model.architecture, model.options = name, dict(options)
     return model
+
+
+@contextlib.contextmanager
+def _bounded() -> Iterator[None]:
+    """Refuse a model of more weights than any memory holds, before they are drawn."""
+    total = 0
+
+    def count(module: object, name: str, weights: torch.Tensor) -> None:
+        nonlocal total
+        total += weights.numel()
+        if total > 10**9:
+            raise ValueError("it would have more than a billion weights")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def measured() -> pandas.DataFrame:

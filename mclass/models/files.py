@@ -9,15 +9,17 @@ import io
 import os
 import pickle
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 import mclass
 from mclass._files import replacing, user_path
+from mclass._schemas import ModelFile, check, check_sizes
 from mclass.errors import ModelError
 from mclass.models.base import WaveformModel
 
@@ -92,7 +94,7 @@ def load(path: str | os.PathLike) -> WaveformModel:
     ModelError
         If the file is not a model of this package, is damaged, or needs a newer version of it.
     """
-    content = read_checkpoint(path, FORMAT)
+    content = read_checkpoint(path, FORMAT, ModelFile)
     if content.get("architecture") is None:
         raise ModelError(
             f"{path} holds the weights of a class of your own, {content.get('class')}; "
@@ -100,14 +102,16 @@ def load(path: str | os.PathLike) -> WaveformModel:
         )
     from mclass.models import create
 
+    if len(content["tags"]) != content["num_tags"]:
+        raise ModelError(f"{path} is damaged: {len(content['tags'])} tags for {content['num_tags']} outputs")
     try:
-        model = create(content["architecture"], num_tags=content["num_tags"], **content["options"])
-        model.load_state_dict(content["state_dict"])
-        model.tags, model.multilabel = [*content["tags"]], bool(content["multilabel"])
-        model.sample_rate, model.num_samples = int(content["sample_rate"]), int(content["num_samples"])
-        model.extra = dict(content["extra"])
-        if len(model.tags) != model.num_tags:
-            raise ModelError(f"{len(model.tags)} tags for {model.num_tags} outputs")
+        model = create(content["architecture"], num_tags=content["num_tags"], **content.get("options", {}))
+        fill(model, content["state_dict"])
+        model.tags, model.multilabel = [*content["tags"]], content["multilabel"]
+        model.sample_rate, model.num_samples = content["sample_rate"], content["num_samples"]
+        model.extra = dict(content.get("extra", {}))
+        if not model.min_samples <= model.num_samples <= 3600 * model.sample_rate:
+            raise ModelError(f"chunks of {model.num_samples} samples")
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
@@ -127,16 +131,37 @@ def load_weights(model: WaveformModel, path: str | os.PathLike) -> WaveformModel
     ModelError
         If the file is not a model of this package, is damaged, or is of another model.
     """
-    content = read_checkpoint(path, FORMAT)
+    content = read_checkpoint(path, FORMAT, ModelFile)
     try:
-        model.load_state_dict(content["state_dict"])
-        model.tags, model.multilabel = [*content["tags"]], bool(content["multilabel"])
-    except (KeyError, TypeError, RuntimeError, AttributeError) as error:
+        fill(model, content["state_dict"])
+        model.tags, model.multilabel = [*content["tags"]], content["multilabel"]
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise ModelError(
             f"{path} holds a {content.get('class')} with {content.get('num_tags')} outputs; its weights do not "
             f"fit this {type(model).__name__} with {model.num_tags} ({str(error).strip().splitlines()[0]})"
         ) from None
     return model
+
+
+def fill(module: nn.Module, weights: Mapping[str, Any]) -> None:
+    """Load weights: all that the module has, of its shapes and kinds of numbers, and finite.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        If they are not.
+    """
+    for name, own in module.state_dict().items():
+        value = weights.get(name)
+        if not isinstance(own, torch.Tensor) or name not in weights:  # what is missing torch lists
+            continue
+        if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.is_meta:
+            raise ValueError(f"{name} is no plain tensor")
+        if value.is_floating_point() != own.is_floating_point() or value.is_complex():
+            raise ValueError(f"{name} is of the type {value.dtype}, not {own.dtype}")
+        if value.shape == own.shape and not (value.isfinite() | ~own.isfinite().to(value.device)).all():
+            raise ValueError(f"{name} holds NaN or infinity")
+    module.load_state_dict(weights)
 
 
 def write_atomically(content: dict, path: str | os.PathLike) -> Path:
@@ -164,14 +189,18 @@ def _plain(content: Any) -> Any:
     return content
 
 
-def read_checkpoint(path: str | os.PathLike, expected: str) -> dict:
-    """Read a dictionary written by `write_atomically` whose ``"format"`` is `expected`; never runs code in it."""
+def read_checkpoint(path: str | os.PathLike, expected: str, schema: type) -> dict:
+    """Read what `write_atomically` wrote, of such a ``"format"`` and as `schema` says; never runs code in it."""
     path = user_path(path)
     if path.is_dir():
         raise ModelError(f"{path} is a folder; a model is a file such as {path / 'model.pt'}")
     content = read_torch(path)
     if not isinstance(content, dict) or content.get("format") != expected:
         raise ModelError(f"{path} is a torch file, but not a {expected} file")
+    try:
+        check(schema, content)
+    except ValueError as error:
+        raise ModelError(f"{path} is damaged, or was changed: {error}") from None
     return content
 
 
@@ -205,21 +234,14 @@ def read_torch(path: str | os.PathLike) -> Any:
         raise
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror or error}") from None
-    except (
-        RuntimeError,
-        EOFError,
-        KeyError,
-        ValueError,
-        IndexError,
-        AttributeError,
-        TypeError,
-        zipfile.BadZipFile,
-    ):
+    except Exception:  # whatever a damaged file makes torch raise
         raise ModelError(damaged) from None
 
 
 def _kind(path: Path) -> str:
     if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            check_sizes(archive)
         return "torch"
     with path.open("rb") as file:
         start = file.read(14)
