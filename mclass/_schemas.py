@@ -17,6 +17,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from typing_extensions import TypedDict
 
 from mclass._arguments import explained
+from mclass.errors import shortened
 
 _RULES = ConfigDict(strict=True, extra="allow", arbitrary_types_allowed=True)
 Size = Annotated[int, Field(ge=0, lt=2**63)]
@@ -152,6 +153,12 @@ class ShardMember(TypedDict):
     crc32: NotRequired[int | None]
 
 
+class _Formatted(TypedDict):
+    __pydantic_config__ = _RULES
+
+    format: str
+
+
 def check(schema: Any, content: Any) -> None:
     """Refuse `content` if it is not as `schema` says.
 
@@ -166,14 +173,19 @@ def check(schema: Any, content: Any) -> None:
         raise ValueError(explained(error)) from None
 
 
-def check_json(schema: Any, text: bytes | str) -> Any:
-    """What `text` holds as JSON, if it is as `schema` says; however deep it is nested.
+def read_json(schema: Any, text: bytes | str, expected: str | None = None) -> Any:
+    """What `text` holds as JSON, if it is as `schema` says, and of the ``"format"`` that is expected.
 
     Raises
     ------
     ValueError
+        Also if it is nested deeper than any of our files.
     """
     try:
+        if expected is not None:
+            found = TypeAdapter(_Formatted).validate_json(text)["format"]
+            if found != expected:
+                raise ValueError(f"its format is {shortened(found)}, not {expected!r}")
         return TypeAdapter(schema).validate_json(text)
     except ValidationError as error:
         raise ValueError(explained(error)) from None

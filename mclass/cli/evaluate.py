@@ -6,7 +6,6 @@ Taught in: 03_evaluation.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -147,12 +146,19 @@ def _compare_with_training(options: argparse.Namespace) -> None:
 
 def _trained_with(model: str) -> Mapping[str, Any]:
     """The options of a run, from the report beside its weights; nothing where there is none."""
+    from mclass._schemas import RunReport, read_json
+
     path = user_path(model)
     report = (path if path.is_dir() else path.parent) / "report.json"
     try:
-        return json.loads(report.read_text(encoding="utf-8")).get("options") or {}
-    except (OSError, ValueError):
+        return read_json(RunReport, report.read_bytes()).get("options") or {}
+    except OSError:
         return {}
+    except ValueError as error:
+        raise ModelError(
+            f"{report}, which says what the model was trained on, is damaged or was changed: {error}. Mend it, or "
+            "move it away"
+        ) from None
 
 
 def _place(options: Mapping[str, Any], name: str) -> object:

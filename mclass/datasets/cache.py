@@ -22,6 +22,7 @@ import numpy as np
 import platformdirs
 
 from mclass._files import user_path
+from mclass._schemas import Size, read_json
 from mclass.errors import CacheError
 
 _STAMP = "complete.json"
@@ -89,14 +90,16 @@ def is_intact(folder: Path) -> bool:
     content's checksum decides.
     """
     try:
-        stamp = json.loads((folder / _STAMP).read_text())
+        stamp = read_json(dict[str, tuple[Size, int, Size]], (folder / _STAMP).read_bytes())
+        if not stamp:
+            return False
         for name, (size, mtime, checksum) in stamp.items():
             status = (folder / name).stat()
             if status.st_size != size:
                 return False
             if status.st_mtime_ns != mtime and _checksum(folder / name) != checksum:
                 return False
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (OSError, ValueError):
         return False
     return True
 

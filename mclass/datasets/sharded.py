@@ -62,10 +62,13 @@ class Sharded(MusicDataset):
             self._places += [place for _, place in found]
             self._parts += [name] * len(found)
         self.labels = np.zeros((len(self._about), len(self.tags)), np.uint8)
-        for row, about in zip(self.labels, self._about, strict=True):
-            row[[column[tag] for tag in about["tags"]]] = 1
-        self.track_ids = np.array([about["track"] for about in self._about])
-        self.artist_ids = np.array([about["artist"] for about in self._about])
+        try:
+            for row, about in zip(self.labels, self._about, strict=True):
+                row[[column[tag] for tag in about["tags"]]] = 1
+            self.track_ids = np.array([about["track"] for about in self._about])
+            self.artist_ids = np.array([about["artist"] for about in self._about])
+        except KeyError as error:
+            raise DatasetError(f"{root}: a clip has no {error}, or the index does not know that tag") from None
 
     def num_samples(self, index: int) -> int:
         return int(self._about[index]["samples"])
@@ -79,7 +82,7 @@ class Sharded(MusicDataset):
         return torch.from_numpy(decode(path, example, start, num_samples, self.sample_rate))
 
     def describe(self, index: int) -> str:
-        return f"{self._about[index]['name']} (in {self._places[index][0]})"
+        return f"{self._about[index].get('name')} (in {self._places[index][0]})"
 
     def splits(self, by: str | None = None) -> tuple[Subset, Subset, Subset]:
         """The parts as they were written; another split would need other shards."""

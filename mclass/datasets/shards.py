@@ -13,7 +13,6 @@ Taught in: 02_datasets.
 from __future__ import annotations
 
 import fnmatch
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from mclass._files import user_path
+from mclass._schemas import ShardIndex, read_json
 from mclass.errors import DatasetError, unknown_name
 
 FORMAT = "mclass shards, version 1"
@@ -86,6 +86,8 @@ class Shards:
         self.fingerprint, self.encoding = index["fingerprint"], index["encoding"]
         self.paths = [f"{self.root}/{name}" for name in names]
         self.counts = np.array([record["clips"] for record in records])
+        if not self.counts.sum():
+            raise DatasetError(f"{', '.join(patterns)}: these shards hold no clips")
         self.tag_counts = np.sum([record["tag_counts"] for record in records], axis=0)
         self.shortest = min(record["shortest"] for record in records if record["clips"])
         self.longest = max(record["longest"] for record in records)
@@ -111,11 +113,11 @@ def read_index(root: str | os.PathLike) -> dict:
     where = f"{root}/index.json"
     try:
         with open_anywhere(where) as file:
-            index = json.load(file)
-        if index["format"] == FORMAT:
-            return index
-        found = f"it is {index['format']!r}"
-    except (OSError, ImportError, ValueError, KeyError, TypeError) as error:
+            index = read_json(ShardIndex, file.read(), FORMAT)
+        if any(len(record["tag_counts"]) != len(index["tags"]) for record in index["shards"]):
+            raise ValueError("a shard counts other tags than the index has")
+        return index
+    except (OSError, ImportError, ValueError) as error:
         found = getattr(error, "strerror", None) or str(error)
     raise DatasetError(
         f"{where}: {found}. Give the folder that `mclass data shard` wrote, or shards in it: "
