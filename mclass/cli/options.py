@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mclass._files import user_path
+from mclass.cli.kinds import expect
 
 if TYPE_CHECKING:
     from mclass.datasets import MusicDataset, Subset
@@ -81,6 +82,10 @@ def load_dataset(options: argparse.Namespace, sample_rate: int) -> MusicDataset:
     from mclass import datasets
 
     name, of_folder = options.dataset, (options.labels, options.pattern, options.group)
+    expect(
+        "--root", options.root, name if name in ("prepared", "shards") else "run"
+    )  # audio may lie beside a model
+    expect("--labels", options.labels, "table")
     allowed = datasets.options(name)
     if ("root" not in allowed and options.root) or (name != "folder" and any(of_folder)):
         raise ValueError(f"--root, --labels, --pattern and --group are for --dataset folder, not {name}")
@@ -194,6 +199,7 @@ def load_model(name: str, device: str | None) -> WaveformModel:
     from mclass import models, pretrained
     from mclass.errors import ModelError
 
+    expect("--model", name, "run", "model")
     path = user_path(name)
     if path.is_dir():
         runs = sorted(str(one.parent) for one in path.glob("*/model.pt"))

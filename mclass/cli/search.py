@@ -11,6 +11,7 @@ import os
 from typing import Any
 
 from mclass._files import user_path
+from mclass.cli.kinds import expect
 from mclass.cli.options import Failures, add_model_options, expand, hop_samples, load_model, positive
 
 
@@ -35,6 +36,7 @@ def run(options: argparse.Namespace) -> int:
     from mclass import inference
     from mclass.search import Index
 
+    expect("--index", options.index, "index")
     index = Index.load(options.index)
     files = expand(options.files)
     model = load_model(options.model or index.model, options.device)

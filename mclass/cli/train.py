@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mclass._files import replacing, user_path
+from mclass.cli.kinds import expect
 from mclass.cli.options import add_dataset_options, load_splits, positive
 
 EXAMPLES = r"""
@@ -127,11 +128,15 @@ def run(options: argparse.Namespace, usual: Mapping[str, Any]) -> int:
     began = time.monotonic()
     if options.recipe is None and (options.profile or options.changes):
         raise ValueError("--profile and --set are for a recipe: mclass train FILE.yaml")
+    expect("FILE.yaml", options.recipe, "recipe")
+    for shards in options.shards or ():
+        expect("--shards", shards, "shards", "shard")
     if options.recipe is not None:
         _refuse_beside_recipe({key: getattr(options, key) for key in usual if getattr(options, key) != usual[key]})
     source = user_path(options.root or options.dataset).name or "music"
     name = Path(options.recipe).stem if options.recipe else f"{source}-{options.model}-{options.seed}"
     folder = user_path(options.out or f"runs/{name}")
+    _processes()  # says what is wrong before anything is written
     if _is_first():
         _claim(folder, options.resume)
     try:
@@ -155,13 +160,32 @@ def _refuse_beside_recipe(given: Mapping[str, Any]) -> None:
 
 def _is_first() -> bool:
     """Whether this process is the one that prints and writes, of those that torchrun started."""
-    return int(os.environ.get("RANK", 0)) == 0
+    return _number("RANK", 0) == 0
 
 
 def _processes() -> dict[str, int]:
     """How many processes train together, as torchrun says."""
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return {"devices": here, "num_nodes": int(os.environ.get("WORLD_SIZE", 1)) // here}
+    here, everywhere = _number("LOCAL_WORLD_SIZE", 1), _number("WORLD_SIZE", 1)
+    if everywhere % here or _number("RANK", 0) >= everywhere or _number("LOCAL_RANK", 0) >= here:
+        raise ValueError(
+            f"WORLD_SIZE={everywhere}, LOCAL_WORLD_SIZE={here}, RANK={_number('RANK', 0)} and LOCAL_RANK="
+            f"{_number('LOCAL_RANK', 0)} do not fit together. Let torchrun set them, or unset them"
+        )
+    if missing := [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]:
+        if everywhere > 1:
+            raise ValueError(
+                f"WORLD_SIZE={everywhere} says that {everywhere} processes train together, but {missing[0]} is not "
+                "set. Start them with torchrun --nproc-per-node N -m mclass train …, or unset WORLD_SIZE"
+            )
+    return {"devices": here, "num_nodes": everywhere // here}
+
+
+def _number(variable: str, usual: int) -> int:
+    """What torchrun put into the environment."""
+    text = os.environ.get(variable) or str(usual)
+    if not (text.isascii() and text.isdigit() and len(text) < 7) or (usual == 1 and not int(text)):
+        raise ValueError(f"the environment variable {variable} is set by torchrun, and is a number, got {text!r}")
+    return int(text)
 
 
 def _claim(folder: Path, resume: bool) -> None:
@@ -170,6 +194,11 @@ def _claim(folder: Path, resume: bool) -> None:
         raise ValueError(
             f"{folder} exists and is not empty. Go on with the run in it with --resume, or choose another --out."
         )
+    if folder.is_dir() and (there := [path.name for path in folder.iterdir() if not path.name.startswith(".")]):
+        if not {"last.ckpt", "model.pt", "history.csv"} & set(there):  # the first that an interrupted run leaves
+            raise ValueError(
+                f"--resume: {folder} holds no run, but {sorted(there)[0]}. Choose the folder of a run."
+            )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
