@@ -61,6 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _in_one_line(error: Exception) -> str:
     """What went wrong; that it is a fault of this program, where it is one."""
     text = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:  # without "[Errno 36]"
+        text = f"{error.filename}: {error.strerror}"
+    if len(text) > 2000:
+        text = f"{text[:1000]} … {text[-900:]}"
     if isinstance(error, ValueError | OSError):  # the package's own errors are all one of these
         return text
     if isinstance(error, MemoryError):
@@ -82,7 +86,7 @@ class _Parser(argparse.ArgumentParser):
         self.add_argument("--debug", action="store_true", default=suppress, help="show the traceback of an error")
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"mclass: error: {' '.join(message.split())} (see {self.prog} --help)\n")
+        self.exit(2, f"mclass: error: {_in_one_line(ValueError(message))} (see {self.prog} --help)\n")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -129,7 +129,7 @@ def _compare_with_training(options: argparse.Namespace) -> None:
     trained = _trained_with(options.model)
     if trained and options.dataset is None and options.root is None:
         for name in AS_TRAINED:
-            setattr(options, name, getattr(options, name) or trained.get(name))
+            setattr(options, name, getattr(options, name) or trained.get(name, getattr(options, name)))
     options.dataset, options.seed = options.dataset or "folder", options.seed or 0
     if not trained or any(_place(vars(options), name) != _place(trained, name) for name in ("dataset", "root")):
         return

@@ -171,12 +171,12 @@ def _processes() -> dict[str, int]:
             f"WORLD_SIZE={everywhere}, LOCAL_WORLD_SIZE={here}, RANK={_number('RANK', 0)} and LOCAL_RANK="
             f"{_number('LOCAL_RANK', 0)} do not fit together. Let torchrun set them, or unset them"
         )
-    if missing := [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]:
-        if everywhere > 1:
-            raise ValueError(
-                f"WORLD_SIZE={everywhere} says that {everywhere} processes train together, but {missing[0]} is not "
-                "set. Start them with torchrun --nproc-per-node N -m mclass train …, or unset WORLD_SIZE"
-            )
+    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if missing and everywhere > 1:
+        raise ValueError(
+            f"WORLD_SIZE={everywhere} says that {everywhere} processes train together, but {missing[0]} is not "
+            "set. Start them with torchrun --nproc-per-node N -m mclass train …, or unset WORLD_SIZE"
+        )
     return {"devices": here, "num_nodes": everywhere // here}
 
 
@@ -194,11 +194,9 @@ def _claim(folder: Path, resume: bool) -> None:
         raise ValueError(
             f"{folder} exists and is not empty. Go on with the run in it with --resume, or choose another --out."
         )
-    if folder.is_dir() and (there := [path.name for path in folder.iterdir() if not path.name.startswith(".")]):
-        if not {"last.ckpt", "model.pt", "history.csv"} & set(there):  # the first that an interrupted run leaves
-            raise ValueError(
-                f"--resume: {folder} holds no run, but {sorted(there)[0]}. Choose the folder of a run."
-            )
+    there = {path.name for path in folder.iterdir() if not path.name.startswith(".")} if folder.is_dir() else set()
+    if there and not there & {"last.ckpt", "model.pt", "history.csv"}:  # the first that an interrupted run leaves
+        raise ValueError(f"--resume: {folder} holds no run, but {min(there)}. Choose the folder of a run.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

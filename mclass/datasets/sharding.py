@@ -160,7 +160,7 @@ def _layout(sizes: np.ndarray, clips: int | None, limit: float, seed: Any) -> li
     if clips is not None:
         return np.split(order, range(clips, len(order), clips))
     # As equal as possible: a last shard that is nearly empty makes one process wait for the others.
-    number = int(np.ceil(sizes.sum() / limit))
+    number = int(min(np.ceil(sizes.sum() / limit), len(sizes)))
     ends = np.searchsorted(np.cumsum(sizes[order]), sizes.sum() * np.arange(1, number) / number)
     return [piece for piece in np.split(order, ends) if len(piece)]
 

@@ -224,7 +224,7 @@ def read_torch(path: str | os.PathLike) -> Any:
             raise ModelError(f"{path} is empty" if kind == "empty" else damaged)
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported" not in str(error):  # "Unsupported global", "Unsupported operand": torch's own refusal
+        if "unsupported" not in str(error).lower():  # "Unsupported global", …: torch's own refusal
             raise ModelError(damaged) from None
         raise ModelError(
             f"{path} holds Python objects that could run code when loaded; refused. "

@@ -185,11 +185,17 @@ def _restore(optimizer: torch.optim.Optimizer, state: dict) -> None:
     """Load an optimizer's state, if it is of such an optimizer, of weights of such shapes, and finite."""
     _check_alike(optimizer.state_dict()["param_groups"], state["param_groups"], "optimizer")
     optimizer.load_state_dict(state)
+    kinds = set()  # of what is kept for each weight: names, and whether it is a number for all of it
     for weights, values in optimizer.state.items():
         for name, value in values.items():
-            value = torch.as_tensor(value)
-            if value.shape not in ((), weights.shape) or not value.isfinite().all():
-                raise ValueError(f"the optimizer's {name} has another shape than the weights, or is not finite")
+            if value is None:
+                continue
+            shaped = isinstance(value, torch.Tensor) and value.shape in ((), weights.shape)
+            if not shaped or not value.isfinite().all() or (value.ndim == 0 < weights.ndim and value < 0):
+                raise ValueError(f"the optimizer's {name} is no tensor of the weights' shape, or is not finite")
+        kinds.add(tuple((name, None if value is None else value.ndim == 0) for name, value in values.items()))
+    if len(kinds) > 1 and all(weights.ndim for weights in optimizer.state):
+        raise ValueError("the optimizer keeps something else for some weights than for others")
 
 
 def _check_alike(fresh: object, stored: object, place: str) -> None:
