@@ -179,6 +179,8 @@ def prepare(recipe: Mapping[str, Any]) -> Prepared:
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise ValueError(f"seed must be a whole number, 0 or more, and less than 2^63, got {shortened(seed)}")
     fit = checked(training.fit, recipe["fit"], "fit", without=NOT_IN_FIT)
+    if "epochs" not in fit:
+        raise ValueError("fit: say for how many epochs, such as epochs: 5")
     torch.manual_seed(seed)
     name = _named("data set", recipe["data"].pop("name", None), datasets.list())
     dataset = _called("data", datasets.class_of(name), recipe["data"])

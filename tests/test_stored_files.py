@@ -456,3 +456,22 @@ RECIPE = {
     },
     "seed": 0,
 }
+
+
+def test_values_of_a_recipe(tmp_path, monkeypatch):
+    """Whatever a field of a recipe becomes: it is prepared, trained with for an epoch, or refused in one line."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MCLASS_PROFILE", "cpu")
+    path, ran = tmp_path / "run.yaml", 0
+    import yaml
+
+    for number, (what, other) in enumerate(changed(RECIPE, most=60)):
+        path.write_text(yaml.safe_dump(other))
+
+        def go(number=number):
+            prepared = recipes.prepare(recipes.read(path))
+            prepared.fit["epochs"] = min(prepared.fit["epochs"], 1)
+            return prepared.run(tmp_path / f"run{number}").history["train_loss"]
+
+        ran += holds(what, go)
+    assert ran

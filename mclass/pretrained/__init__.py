@@ -169,6 +169,8 @@ def from_original(name: str, state_dict: Mapping[str, torch.Tensor]) -> Waveform
         if key not in own or own[key].shape != value.shape:
             expected = tuple(own[key].shape) if key in own else "nothing of that name"
             raise ModelError(f"{refused}{key!r} has shape {tuple(value.shape)}, expected {expected}")
+        if not value.isfinite().all():
+            raise ModelError(f"{refused}{key!r} holds NaN or infinity")
     missing = {key for key in own.keys() - ours.keys() if not key.endswith("num_batches_tracked")}
     missing = {key for key in missing if not key.startswith(OPTIONAL.get(name, ()))}
     headless = {key for key in missing if key.startswith("head.")}
