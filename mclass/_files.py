@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all, and that one process at a time writes."""
+"""Paths as people write them; files that appear complete or not at all, and that one process at a time writes."""
 
 from __future__ import annotations
 
@@ -29,6 +29,24 @@ if TYPE_CHECKING:
 
 _COUNT = itertools.count()  # threads of one process may write the same file
 _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL}
+
+
+def user_path(given: str | os.PathLike) -> Path:
+    """A path as somebody wrote it, ``~`` and ``~name`` at its start being home folders.
+
+    What exists under the very name that was given wins: a song may be called ``~after hours~.flac``. Where there
+    is no such home, the name stays as it was given, as in a shell.
+
+    Examples
+    --------
+    >>> user_path("~nobody of that name/song.mp3").as_posix()
+    '~nobody of that name/song.mp3'
+    """
+    path = Path(given)
+    if os.fspath(given).startswith("~") and not os.path.lexists(path):
+        with contextlib.suppress(RuntimeError, ValueError):  # there is no such home
+            return path.expanduser()
+    return path
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ working for callers who do not know this module.
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
 
@@ -34,6 +35,22 @@ class BusyError(OSError):
     """Another process is writing to the same place."""
 
 
+def shortened(value: object) -> str:
+    """How a value looks, in a line that somebody reads: long ones without their middle.
+
+    Examples
+    --------
+    >>> shortened([1, 2]), shortened(list(range(1000)))
+    ('[1, 2]', '[0, 1, 2, 3, 4, 5, ...]')
+    """
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 200
+    try:
+        return short.repr(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        return "a number of thousands of digits"
+
+
 def unknown_name(kind: str, given: object, allowed: Iterable[str]) -> str:
     """Say that a name is unknown, list what exists and guess what was meant.
 
@@ -52,6 +69,6 @@ def unknown_name(kind: str, given: object, allowed: Iterable[str]) -> str:
     "unknown model 'cnn2d' (did you mean 'cnn_2d'?); available: cnn_1d, cnn_2d"
     """
     allowed = list(allowed)
-    close = difflib.get_close_matches(str(given), allowed, n=1)
+    close = difflib.get_close_matches(given, allowed, n=1) if isinstance(given, str) and len(given) < 100 else []
     guess = f" (did you mean {close[0]!r}?)" if close else ""
-    return f"unknown {kind} {given!r}{guess}; available: {', '.join(allowed)}"
+    return f"unknown {kind} {shortened(given)}{guess}; available: {', '.join(allowed)}"

@@ -37,16 +37,19 @@ import torch
 import yaml
 
 from mclass import augmentations, datasets, losses, models, pretrained, training
+from mclass._arguments import checked, parameters
+from mclass._files import user_path
 from mclass.datasets import MusicDataset, pretexts
 from mclass.datasets.budgets import label_budget
 from mclass.datasets.listeners import simulate_plays
-from mclass.errors import DatasetError, unknown_name
+from mclass.errors import DatasetError, shortened, unknown_name
 from mclass.frontends import MFCC
 from mclass.models import WaveformModel
 from mclass.profile import PROFILES, profile
 from mclass.training import Run, Task
 
 SECTIONS = ("data", "split", "labels", "pretext", "unlabelled", "model", "task", "fit", "seed", "profiles")
+_LONGEST = 1 << 20  # bytes of a recipe
 NOT_IN_FIT = ("task", "train", "valid", "folder", "resume", "devices", "num_nodes")  # the command line says them
 
 
@@ -135,12 +138,14 @@ def read(
     >>> read(path, "smoke", ["model.name=cnn_2d"])["fit"], read(path, "cpu")["fit"]
     ({'epochs': 1}, {'epochs': 9})
     """
-    path = Path(path)
+    path = user_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file (the current folder is {Path.cwd()})")
+    if path.stat().st_size > _LONGEST:
+        raise ValueError(f"{path} has {path.stat().st_size} bytes; a recipe is a page of text")
     try:
-        given = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        given = _yaml(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     recipe = _sections(given, SECTIONS, str(path))
     every = _sections(recipe.pop("profiles", {}), PROFILES, f"{path}: profiles")
@@ -157,7 +162,7 @@ def read(
             raise ValueError(f"{path} has no section {section!r}; needed are data, model, task and fit")
     for section, value in recipe.items():
         if section != "seed" and not isinstance(value, dict):
-            raise ValueError(f"{path}: {section} must hold options, such as {{name: …}}, got {value!r}")
+            raise ValueError(f"{path}: {section} must hold options, such as {{name: …}}, got {shortened(value)}")
     return recipe
 
 
@@ -171,12 +176,14 @@ def prepare(recipe: Mapping[str, Any]) -> Prepared:
     """
     recipe = {section: dict(value) if isinstance(value, dict) else value for section, value in recipe.items()}
     seed = recipe.get("seed", 0)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"seed must be a whole number, 0 or more, got {seed!r}")
-    fit = {key: value for key, value in _parameters(training.fit).items() if key not in NOT_IN_FIT}
-    _check_options("fit", recipe["fit"], fit)
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be a whole number, 0 or more, and less than 2^63, got {shortened(seed)}")
+    fit = checked(training.fit, recipe["fit"], "fit", without=NOT_IN_FIT)
+    if "epochs" not in fit:
+        raise ValueError("fit: say for how many epochs, such as epochs: 5")
     torch.manual_seed(seed)
-    dataset = _called("data", datasets.load, recipe["data"])
+    name = _named("data set", recipe["data"].pop("name", None), datasets.list())
+    dataset = _called("data", datasets.class_of(name), recipe["data"])
     train, valid, test = _called(
         "split", dataset.splits, {"seed": seed, **recipe.get("split", {})}, optional=["seed"]
     )
@@ -186,9 +193,7 @@ def prepare(recipe: Mapping[str, Any]) -> Prepared:
     if "unlabelled" in recipe:
         unlabelled = _called("unlabelled", dataset.unlabelled, recipe["unlabelled"])
     if "pretext" in recipe:
-        name = recipe["pretext"].pop("name", None)
-        if name not in PRETEXTS:
-            raise ValueError(unknown_name("pretext", name, PRETEXTS))
+        name = _named("pretext", recipe["pretext"].pop("name", None), PRETEXTS)
         options = {"seed": seed, **recipe["pretext"]}
         clips = train if unlabelled is None else unlabelled
         other = _called("pretext", PRETEXTS[name], options, first=[clips], optional=["seed"])
@@ -196,12 +201,14 @@ def prepare(recipe: Mapping[str, Any]) -> Prepared:
         test = None
     model = _model(recipe["model"], train)
     task = _task(recipe["task"], model, train, unlabelled)
-    return Prepared(task, train, valid, test, {"seed": seed, **recipe["fit"]})
+    return Prepared(task, train, valid, test, {"seed": seed, **fit})
 
 
 def _model(options: dict, train: MusicDataset) -> WaveformModel:
     """A new model, one from a file, or published weights; with as many outputs as there are tags."""
     until = options.pop("freeze", None)
+    if not isinstance(until, str | None):
+        raise ValueError(f"model: freeze is the name of a layer, got {shortened(until)}")
     sources = [key for key in ("name", "load", "pretrained") if key in options]
     if len(sources) != 1:
         raise ValueError(f"model: give one of name (new weights), load (a file) and pretrained, got {sources}")
@@ -210,7 +217,10 @@ def _model(options: dict, train: MusicDataset) -> WaveformModel:
         model = models.create(name, num_tags=len(train.tags), **options)
     else:
         loaded = models.load if sources == ["load"] else pretrained.load
-        model = loaded(options.pop(sources[0]))
+        source = options.pop(sources[0])
+        if not isinstance(source, str):
+            raise ValueError(f"model: {sources[0]} must be text, got {shortened(source)}")
+        model = loaded(source)
         if options:
             raise ValueError(f"model: {unknown_name('option', next(iter(options)), ['freeze'])}")
         if list(model.tags or ()) != list(train.tags):
@@ -222,25 +232,24 @@ def _task(options: dict, model: WaveformModel, train: MusicDataset, unlabelled: 
     tasks = {
         name: each for name, each in vars(training).items() if inspect.isclass(each) and issubclass(each, Task)
     }
-    name = options.pop("name", None)
-    if name not in tasks:
-        raise ValueError(unknown_name("task", name, [each for each in tasks if each != "Task"]))
+    name = _named("task", options.pop("name", None), [each for each in tasks if each != "Task"])
     cls = tasks[name]
-    allowed = _parameters(cls)
+    allowed = parameters(cls)
     if "multilabel" in allowed and issubclass(cls, training.Tagging) and cls is not training.Regression:
         options.setdefault("multilabel", train.multilabel)
-    for key in ("augment", "criterion", "loss"):
+    for key in ("criterion", "loss"):
         if options.get(key) is not None:
-            module = augmentations if key == "augment" else losses
-            made = [_made(key, one, module, model.sample_rate) for one in _listed(options[key])]
-            options[key] = made if key == "augment" and len(made) != 1 else made[0]
+            options[key] = _made(key, options[key], losses, model.sample_rate)
+    if options.get("augment") is not None:
+        made = [_made("augment", one, augmentations, model.sample_rate) for one in _listed(options["augment"])]
+        options["augment"] = made[0] if len(made) == 1 else made
     if "teacher" in options:
         teacher = options["teacher"]
         if not isinstance(teacher, str):
             raise ValueError(
-                f"task: teacher is the path of a model, such as runs/teacher/model.pt, got {teacher!r}"
+                f"task: teacher is the path of a model, such as runs/teacher/model.pt, got {shortened(teacher)}"
             )
-        if not Path(teacher).is_file():
+        if not user_path(teacher).is_file():
             raise FileNotFoundError(
                 f"task: there is no teacher {teacher} (the current folder is {Path.cwd()}). Train it first, or "
                 "name the file of another one, on the command line with --set task.teacher=PATH"
@@ -253,68 +262,43 @@ def _task(options: dict, model: WaveformModel, train: MusicDataset, unlabelled: 
                 "labels: {share: …}, whose rest is used"
             )
         options["unlabelled"] = unlabelled
-    _check_options("task", options, allowed)
-    return cls(model, **options)
+    return _called("task", cls, options, first=[model])
 
 
 def _made(section: str, given: Any, module: Any, sample_rate: int) -> Any:
     """Something of a module by its name, such as ``{name: FocalLoss, gamma: 2}``."""
-    options = {"name": given} if isinstance(given, str) else dict(given)
-    name = options.pop("name", None)
-    if name not in module.__all__ or not callable(getattr(module, name)):
-        raise ValueError(unknown_name(section, name, module.__all__))
-    make = getattr(module, name)
+    options = dict(given) if isinstance(given, dict) else {"name": given}
+    make = getattr(module, _named(section, options.pop("name", None), module.__all__))
     if "sample_rate" in inspect.signature(make).parameters:
         options.setdefault("sample_rate", sample_rate)
     return _called(section, make, options)
 
 
 def _called(section: str, function: Any, options: dict, first: Iterable = (), optional: Iterable[str] = ()) -> Any:
-    """Call with options from a file; say which are unknown."""
-    allowed = _parameters(function)
-    options = {key: value for key, value in options.items() if key in allowed or key not in optional}
-    if "**" not in allowed:
-        _check_options(section, options, allowed)
+    """Call with options from a file; say which are unknown, missing or of another type."""
+    known = parameters(function)
+    options = {key: value for key, value in options.items() if key in known or key not in optional}
+    options = checked(function, options, section, without=[*known][: len(first)])
     try:
-        return function(*first, **options)
+        inspect.signature(function).bind(*first, **options)
     except TypeError as error:  # a required one is missing
         raise ValueError(f"{section}: {error}") from None
+    return function(*first, **options)
 
 
-def _check_options(section: str, options: Mapping, allowed: Mapping) -> None:
-    for key, value in options.items():
-        if key not in allowed:
-            raise ValueError(
-                f"{section}: {unknown_name('option', key, [name for name in allowed if name != '**'])}"
-            )
-        usual = getattr(allowed[key], "default", None)
-        if isinstance(value, str) and isinstance(usual, int | float):
-            kind = "true or false" if isinstance(usual, bool) else "a number"
-            raise ValueError(f"{section}: {key} must be {kind}, such as {str(usual).lower()}, got {value!r}")
-
-
-def _parameters(function: Any) -> dict[str, inspect.Parameter]:
-    """Names of what a function or class takes; of a class also what it hands on to the class above it."""
-    found: dict[str, inspect.Parameter] = {}
-    for one in function.__mro__ if inspect.isclass(function) else [function]:
-        if "__init__" not in vars(one) and inspect.isclass(one):
-            continue
-        open_ended = False
-        for name, parameter in inspect.signature(one).parameters.items():
-            if parameter.kind is parameter.VAR_KEYWORD:
-                open_ended = True
-            elif name != "self":
-                found.setdefault(name, parameter)
-        if not (open_ended and inspect.isclass(one)):
-            return found | ({"**": None} if open_ended else {})
-    return found
+def _named(kind: str, name: Any, known: Iterable[str]) -> str:
+    """`name`, if it is one of these."""
+    known = list(known)
+    if not isinstance(name, str) or name not in known:
+        raise ValueError(unknown_name(kind, name, known))
+    return name
 
 
 def _sections(given: Any, allowed: Iterable[str], where: str) -> dict:
     if given is None:
         return {}
     if not isinstance(given, dict):
-        raise ValueError(f"{where} must hold sections, such as data: {{name: etude}}, got {given!r}")
+        raise ValueError(f"{where} must hold sections, such as data: {{name: etude}}, got {shortened(given)}")
     for key in given:
         if key not in allowed:
             raise ValueError(f"{where}: {unknown_name('section', key, allowed)}")
@@ -322,7 +306,21 @@ def _sections(given: Any, allowed: Iterable[str], where: str) -> dict:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's own, which takes ``1e-3`` for a word (it wants ``1.0e-3``), with such numbers."""
+    """PyYAML's own, which takes ``1e-3`` for a word (it wants ``1.0e-3``), with such numbers and no aliases."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):  # a few lines of them can stand for more than any memory holds
+            raise yaml.YAMLError(f"an alias such as *{self.peek_event().anchor} cannot be used; write it out")
+        return super().compose_node(parent, index)
+
+
+def _yaml(text: str) -> Any:
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(error) from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 _Loader.add_implicit_resolver(
@@ -337,8 +335,8 @@ def _parsed(change: str) -> dict:
     if not equals or (not dot and section != "seed"):
         raise ValueError(f"a change is section.option=value, such as fit.epochs=3, got {change!r}")
     try:
-        value = yaml.load(text, _Loader)
-    except yaml.YAMLError:
+        value = _yaml(text)
+    except ValueError:  # a word
         value = text
     return {section: {option: value}} if dot else {section: value}
 

@@ -22,7 +22,7 @@ from urllib.parse import quote
 import numpy as np
 
 from mclass import audio, listen
-from mclass._files import replacing
+from mclass._files import replacing, user_path
 from mclass._text import visible
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def write(
     """
     if not results:
         raise ValueError("there are no results to show")
-    path = Path(path).expanduser()
+    path = user_path(path)
     names = _names(results)
     embedded = sum(result.duration for result in results) <= EMBEDDED_SECONDS
     sections = []
@@ -189,7 +189,7 @@ def _source(result: TagResult, waveform: tuple[Any, int] | None, embedded: bool,
         return "data:audio/mpeg;base64," + base64.b64encode(listen.encode(samples, rate)).decode()
     if result.file is None:
         return None
-    file = Path(result.file).expanduser().resolve()
+    file = user_path(result.file).resolve()
     try:
         return quote(
             Path(os.path.relpath(file, page.parent.resolve())).as_posix().encode("utf-8", "surrogateescape")

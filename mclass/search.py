@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from mclass._files import replacing
+from mclass._files import replacing, user_path
+from mclass._schemas import read_arrays
 from mclass.errors import ModelError
 from mclass.models import WaveformModel
 
@@ -150,33 +150,34 @@ class Index:
             raise FileNotFoundError(f"no such file: {path}. Make an index first: mclass embed FOLDER --out {path}")
         try:
             if path.suffix == ".parquet":
-                import pandas as pd
-
-                table = pd.read_parquet(path)
-                files, embeddings = table["file"].tolist(), np.stack(table["embedding"])
-                paths = table["path"].tolist() if "path" in table else []  # not in older ones
-                return cls(files, embeddings, table["model"].iloc[0], table["fingerprint"].iloc[0], paths)
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
-                return cls(
-                    content["files"].tolist(),
-                    content["embeddings"],
-                    str(content["model"]),
-                    str(content["fingerprint"]),
-                    content["paths"].tolist() if "paths" in content else [],
-                )
-        except (
-            KeyError,
-            IndexError,
-            AttributeError,
-            TypeError,
-            ValueError,
-            EOFError,
-            OSError,
-            zipfile.BadZipFile,
-        ):
+                files, embeddings, model, code, paths = _read_table(path)
+            else:
+                arrays = read_arrays(path, {"files": ("U", 1), "embeddings": ("f", 2), "model": ("U", 0)})
+                if str(arrays.get("format")) != _FORMAT:
+                    raise ValueError("it has another format")
+                files, embeddings = arrays["files"].tolist(), arrays["embeddings"]
+                model, code = str(arrays["model"]), str(arrays["fingerprint"])
+                paths = arrays.get("paths", arrays["files"][:0]).tolist()  # not in older ones
+            return cls(files, embeddings, model, code, paths)
+        except Exception as error:  # whatever pyarrow makes of a damaged file, too
+            reason = "" if isinstance(error, KeyError | IndexError) else f" ({' '.join(str(error).split())})"
             raise ValueError(
-                f"{path} is not an index of embeddings, or is damaged; make it again with mclass embed"
+                f"{path} is not an index of embeddings, or is damaged{reason}; make it again with mclass embed"
             ) from None
+
+
+def _read_table(path: Path) -> tuple[list[str], np.ndarray, str, str, list[str]]:
+    import pandas as pd
+
+    table = pd.read_parquet(path)
+    places = table["path"].tolist() if "path" in table else []  # not in older ones
+    text = table[["file", "model", "fingerprint"]]
+    if not text.map(lambda value: isinstance(value, str)).all(axis=None) or not all(
+        isinstance(place, str) for place in places
+    ):
+        raise ValueError("a file, path, model or fingerprint is no text")
+    first = table.iloc[0]
+    return table["file"].tolist(), np.stack(table["embedding"]), first["model"], first["fingerprint"], places
 
 
 def check_suffix(path: str | os.PathLike) -> Path:
@@ -192,7 +193,7 @@ def check_suffix(path: str | os.PathLike) -> Path:
     Traceback (most recent call last):
     ValueError: music.txt: an index is a .npz file, or .parquet where pyarrow is installed
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     if path.suffix not in (".npz", ".parquet"):
         raise ValueError(f"{path}: an index is a .npz file, or .parquet where pyarrow is installed")
     if path.suffix == ".parquet":

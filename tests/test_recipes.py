@@ -226,9 +226,15 @@ def test_options_that_a_recipe_would_win_over_are_refused(tmp_path, options, mes
         ({"fit": {"epoch": 3}}, "fit: unknown option 'epoch' .did you mean 'epochs'"),
         ({"fit": {"epochs": 1, "folder": "runs"}}, "fit: unknown option 'folder'"),
         ({"task": {"name": "Tagging", "learning_rate": "fast"}}, "learning_rate must be a number, such as 0.001"),
-        ({"task": {"name": "Tagging", "learning_rate": None}}, "learning_rate must be a number, got None"),
-        ({"task": {"name": "Tagging", "optimizer": ["sgd"]}}, "unknown optimizer"),
-        ({"task": {"name": "Tagging", "schedule_options": {"patience": "x"}}}, "patience of the schedule"),
+        (
+            {"task": {"name": "Tagging", "learning_rate": None}},
+            "learning_rate must be a number, such as 0.001, got None",
+        ),
+        ({"task": {"name": "Tagging", "optimizer": ["sgd"]}}, "task: optimizer must be text, got .'sgd'."),
+        (
+            {"task": {"name": "Tagging", "schedule_options": {"patience": "x"}}},
+            "task: schedule_options.patience must be a number",
+        ),
     ],
 )
 def test_mistakes_are_named(tmp_path, changes, message):

@@ -297,7 +297,7 @@ def test_other_refusals(etude, folder, tmp_path):
     padded = datasets.ShardStream(datasets.Shards(folder), 20_000, pad=True)
     assert next(iter(padded))[0].shape == (15, 20_000)
     (tmp_path / "index.json").write_text('{"format": "other"}')
-    with pytest.raises(DatasetError, match="it is 'other'"):
+    with pytest.raises(DatasetError, match="its format is 'other'"):
         datasets.Shards(tmp_path)
     with pytest.raises(DatasetError, match="not empty"):
         datasets.shard(etude, tmp_path, progress=False) if (tmp_path / "index.json").rename(

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mclass._files import user_path
 from mclass.audio import _containers, _mpeg
 from mclass.audio._decoding import RATES, Ffmpeg, Mixer, Sndfile
 from mclass.audio._opening import check_file, looks_like, read_head
@@ -118,7 +119,7 @@ def find_source(path: str | os.PathLike, *, to_the_end: bool = True) -> Source:
     to_the_end : bool
         Also look whether the last samples are there; a part may be read without.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     size, time = check_file(path)
     if (path, size, time) in _SHORT:
         return _measured(path, size, time)

@@ -6,13 +6,12 @@ Taught in: 01_representations.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import numpy as np
 import soundfile
 import torch
 
-from mclass._files import replacing
+from mclass._files import replacing, user_path
 from mclass.audio.resampling import check_rate, check_waveform
 from mclass.errors import AudioError
 
@@ -42,7 +41,7 @@ def save(path: str | os.PathLike, waveform: torch.Tensor | np.ndarray, sample_ra
     Traceback (most recent call last):
     mclass.errors.AudioError: tone.xyz: cannot write .xyz; use .wav, .flac, .ogg, .opus, .mp3
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     check_rate("sample_rate", sample_rate)
     samples = check_waveform(waveform)
     formats = {

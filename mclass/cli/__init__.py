@@ -55,11 +55,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except BrokenPipeError:  # the reader has seen enough: mclass tag … | head
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
             return 0
-        except (ValueError, OSError) as error:  # the package's own errors are all one of these
+        except Exception as error:
             if options.debug:
                 raise
-            print(f"mclass: error: {visible(' '.join(str(error).split()))}", file=sys.stderr)
+            print(f"mclass: error: {visible(_in_one_line(error))}", file=sys.stderr)
             return 2
+
+
+def _in_one_line(error: Exception) -> str:
+    """What went wrong; that it is a fault of this program, where it is one."""
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:  # without "[Errno 36]"
+        text = f"{error.filename}: {error.strerror}"
+    if len(text) > 2000:
+        text = f"{text[:1000]} … {text[-900:]}"
+    if isinstance(error, ValueError | OSError):  # the package's own errors are all one of these
+        return text
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory for this ({text or 'MemoryError'})"
+    return f"unexpected {type(error).__name__}: {text[:500]} (please report it; --debug shows the traceback)"
 
 
 def _show_warning(message, category, *_, **__) -> None:
@@ -74,6 +88,18 @@ class _Parser(argparse.ArgumentParser):
         super().error(visible(message))
 
 
+class _Parser(argparse.ArgumentParser):
+    """One that says in one line, as everything here does, what is wrong; and has ``--debug`` in each command."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        suppress = argparse.SUPPRESS  # a command does not undo what was said before it
+        self.add_argument("--debug", action="store_true", default=suppress, help="show the traceback of an error")
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"mclass: error: {_in_one_line(ValueError(message))} (see {self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="mclass",
@@ -81,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(debug=False)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for module in (tag, train, evaluate, embed, search, data, models, grade, submit):
         module.add(commands)

@@ -12,7 +12,7 @@ from typing import Any
 
 from mclass._files import writing
 from mclass._text import visible
-from mclass.cli.options import add_dataset_options, check_writable, load_dataset, positive
+from mclass.cli.options import add_dataset_options, check_writable, load_dataset, positive, processes
 
 EXAMPLES = r"""
 examples:
@@ -73,7 +73,7 @@ def _add_dataset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", nargs="?", default="folder", metavar="NAME", help="`mclass data list` (folder)")
     add_dataset_options(parser)
     parser.add_argument("--sample-rate", type=positive(int), default=16_000, help="in Hz (16000)")
-    parser.add_argument("--workers", type=int, default=-1, help="processes (one per core)")
+    parser.add_argument("--workers", type=processes, default=-1, help="processes (one per core)")
     parser.add_argument("--seed", type=positive(int, or_zero=True), default=0, help="of a random split (0)")
 
 

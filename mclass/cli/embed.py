@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mclass._files import identity, writing
+from mclass._files import identity, user_path, writing
 from mclass.cli.options import Failures, add_model_options, check_writable, expand, hop_samples, load_model, tell
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _embed(files: list[str], out: Path, options: argparse.Namespace) -> int:
         failures.report()
         # What an interrupt left is no reason to lose a complete index of that name.
         if len(kept) > before and (complete or known or not out.exists()):
-            name = str(Path(options.model).resolve()) if Path(options.model).exists() else options.model
+            name = str(user_path(options.model).resolve()) if user_path(options.model).exists() else options.model
             search.Index(kept, embeddings, name, search.fingerprint(model), paths).save(out)
             options.after_interrupt = f"(repeat with --add to go on from these {len(kept)})"
             tell(f"{len(kept)} embeddings of {len(embeddings[0])} numbers -> {out}")

@@ -6,13 +6,12 @@ Taught in: 03_evaluation.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mclass._files import replacing, writing
+from mclass._files import replacing, user_path, writing
 from mclass._text import visible
 from mclass.cli.options import (
     add_dataset_options,
@@ -143,7 +142,7 @@ def _compare_with_training(options: argparse.Namespace) -> None:
     trained = _trained_with(options.model)
     if trained and options.dataset is None and options.root is None:
         for name in AS_TRAINED:
-            setattr(options, name, getattr(options, name) or trained.get(name))
+            setattr(options, name, getattr(options, name) or trained.get(name, getattr(options, name)))
     options.dataset, options.seed = options.dataset or "folder", options.seed or 0
     if not trained or any(_place(vars(options), name) != _place(trained, name) for name in ("dataset", "root")):
         return
@@ -160,18 +159,25 @@ def _compare_with_training(options: argparse.Namespace) -> None:
 
 def _trained_with(model: str) -> Mapping[str, Any]:
     """The options of a run, from the report beside its weights; nothing where there is none."""
-    path = Path(model).expanduser()
+    from mclass._schemas import RunReport, read_json
+
+    path = user_path(model)
     report = (path if path.is_dir() else path.parent) / "report.json"
     try:
-        return json.loads(report.read_text(encoding="utf-8")).get("options") or {}
-    except (OSError, ValueError):
+        return read_json(RunReport, report.read_bytes()).get("options") or {}
+    except OSError:
         return {}
+    except ValueError as error:
+        raise ModelError(
+            f"{report}, which says what the model was trained on, is damaged or was changed: {error}. Mend it, or "
+            "move it away"
+        ) from None
 
 
 def _place(options: Mapping[str, Any], name: str) -> object:
     """An option for comparing: a folder is itself, however it is written."""
     value = options.get(name)
-    return Path(value).expanduser().resolve() if name == "root" and value else value
+    return user_path(value).resolve() if name == "root" and value else value
 
 
 def matched(

@@ -10,14 +10,16 @@ import contextlib
 import difflib
 import errno
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mclass._files import identity, is_stream, resolved
+from mclass._files import identity, is_stream, resolved, user_path
 from mclass._text import visible
+from mclass.cli.kinds import expect
 
 if TYPE_CHECKING:
     from mclass.datasets import MusicDataset, Subset
@@ -51,16 +53,24 @@ def add_dataset_options(parser: argparse.ArgumentParser) -> None:
 
 
 def positive(kind: type, or_zero: bool = False) -> Callable:
-    """A type for argparse: a number above 0."""
+    """A type for argparse: a number above 0, such as a count or a size can be."""
 
     def convert(text: str):
+        if not text.isascii():  # Python reads the digits of every script
+            raise ValueError
         value = kind(text)
-        if not 0 <= value < float("inf") or (value == 0 and not or_zero):
-            raise argparse.ArgumentTypeError(f"must be positive{' or 0' if or_zero else ''}, got {text}")
+        if not 0 <= value < 2**63 or (value == 0 and not or_zero):
+            least = "0 or more" if or_zero else "positive"
+            raise argparse.ArgumentTypeError(f"must be {least}, and less than 2^63, got {text}")
         return value
 
     convert.__name__ = {int: "whole number", float: "number"}[kind]  # argparse says "invalid … value"
     return convert
+
+
+def processes(text: str) -> int:
+    """A type for argparse: a number of processes, -1 for one per core."""
+    return -1 if text == "-1" else positive(int)(text)
 
 
 def load_dataset(options: argparse.Namespace, sample_rate: int) -> MusicDataset:
@@ -74,6 +84,10 @@ def load_dataset(options: argparse.Namespace, sample_rate: int) -> MusicDataset:
     from mclass import datasets
 
     name, of_folder = options.dataset, (options.labels, options.pattern, options.group)
+    expect(
+        "--root", options.root, name if name in ("prepared", "shards") else "run"
+    )  # audio may lie beside a model
+    expect("--labels", options.labels, "table")
     allowed = datasets.options(name)
     if ("root" not in allowed and options.root) or (name != "folder" and any(of_folder)):
         raise ValueError(f"--root, --labels, --pattern and --group are for --dataset folder, not {name}")
@@ -90,7 +104,10 @@ def load_dataset(options: argparse.Namespace, sample_rate: int) -> MusicDataset:
         "seed": options.seed if name == "folder" else None,
     }
     given = {key: value for key, value in known.items() if value is not None and key in allowed}
-    return datasets.load(name, **given, **_parsed(name, options.option, set(allowed) - set(given)))
+    given |= _parsed(name, options.option, set(allowed) - set(given))
+    if missing := [key for key, needed in allowed.items() if needed and key not in given]:
+        raise ValueError(f"--dataset {name} needs --option {missing[0]}=…")
+    return datasets.load(name, **given)
 
 
 def load_splits(options: argparse.Namespace, sample_rate: int) -> tuple[MusicDataset, Sequence[Subset]]:
@@ -128,17 +145,31 @@ def _parsed(name: str, pairs: list[str], allowed: set[str]) -> dict[str, Any]:
     """``size=medium`` and ``merge_synonyms=true`` as arguments."""
     import json
 
-    from mclass.errors import unknown_name
+    from mclass import datasets
+    from mclass._arguments import checked
+    from mclass.errors import shortened, unknown_name
 
     found = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
-        if not equals or key not in allowed:
-            raise ValueError(f"--option {pair}: {unknown_name(f'option of {name}', key, sorted(allowed))}")
+        if not equals:
+            raise ValueError(f"--option {shortened(pair)}: write NAME=VALUE, as in size=medium")
+        if key not in allowed:
+            reason = unknown_name(f"option of {name}", key, sorted(allowed))
+            raise ValueError(f"--option {shortened(pair)}: {reason}")
         try:
-            found[key] = json.loads(text)
-        except ValueError:  # a word
-            found[key] = text
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            value = text
+        try:
+            found |= checked(datasets.class_of(name), {key: value}, "--option")
+        except ValueError as error:
+            try:
+                found |= checked(
+                    datasets.class_of(name), {key: text}, "--option"
+                )  # the 1.0 of version=1.0 is a word
+            except ValueError:
+                raise error from None
     return found
 
 
@@ -148,8 +179,16 @@ def add_model_options(parser: argparse.ArgumentParser, default: str | None = DEF
     parser.add_argument(
         "--model", default=default, help=f"published weights, the folder of a run, or its model.pt{shown}"
     )
-    parser.add_argument("--hop", type=positive(float), metavar="SECONDS", help="between chunks (a chunk's length)")
+    parser.add_argument("--hop", type=_hop, metavar="SECONDS", help="between chunks (a chunk's length)")
     parser.add_argument("--device", help="cpu, cuda or mps (cuda where there is one, else cpu)")
+
+
+def _hop(text: str) -> float:
+    """Seconds; less than a frame of a spectrogram shows nothing new, and takes for ever."""
+    seconds = positive(float)(text)
+    if not 0.01 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError(f"must be from 0.01 s to a day (86400 s), got {text}")
+    return seconds
 
 
 def load_model(name: str, device: str | None) -> WaveformModel:
@@ -167,7 +206,8 @@ def load_model(name: str, device: str | None) -> WaveformModel:
     from mclass import models, pretrained
     from mclass.errors import ModelError
 
-    path = Path(name).expanduser()
+    expect("--model", name, "run", "model")
+    path = user_path(name)
     if path.is_dir():
         runs = sorted(str(one.parent) for one in path.glob("*/model.pt"))
         if runs and not (path / "model.pt").exists():
@@ -188,16 +228,19 @@ def load_model(name: str, device: str | None) -> WaveformModel:
             f"unknown model {name!r}{guess}; give the path of a run or of a model.pt, or the name of published "
             f"weights: {', '.join(pretrained.list())}"
         )
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return model.to(device)
-    except (RuntimeError, AssertionError):  # torch raises one or the other, with a page of advice
-        raise ValueError(f"--device {device} is not there, or torch was built without it; use cpu") from None
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if re.fullmatch(r"cpu|mps|cuda(:[0-9]{1,3})?", device):  # torch has others: on meta nothing is computed
+        with contextlib.suppress(RuntimeError, AssertionError):  # torch raises one or the other
+            return model.to(device)
+    raise ValueError(
+        f"--device {device} is not there, or torch was built without it; use cpu (or cuda, cuda:1, mps)"
+    )
 
 
 def hop_samples(seconds: float | None, model: WaveformModel) -> int | None:
     """Seconds as samples of the model."""
-    return None if seconds is None else max(1, round(seconds * model.sample_rate))
+    return None if seconds is None else round(seconds * model.sample_rate)
 
 
 def expand(paths: Sequence[str]) -> list[str]:
@@ -215,11 +258,12 @@ def expand(paths: Sequence[str]) -> list[str]:
 
     files = []
     for path in paths:
-        if os.path.isdir(path):
-            found = audio_below(Path(path))
+        if user_path(path).is_dir():
+            folder = str(user_path(path)) if path.startswith("~") else path
+            found = audio_below(Path(folder))
             if not found:
                 raise ValueError(f"{path}: no audio files in this folder or below it ({', '.join(SUFFIXES)})")
-            files += [os.path.join(path, name) for name in found]
+            files += [os.path.join(folder, name) for name in found]
         else:
             files.append(path)
     once: dict[object, str] = {}
@@ -237,7 +281,7 @@ def check_writable(option: str, path: str | os.PathLike, folder: bool = False) -
     ------
     ValueError
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     place = resolved(path)
     around = place if folder else place.parent
     if path.is_dir() and not folder:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from mclass._files import identity
+from mclass._files import identity, user_path
 from mclass._text import one_line, visible
+from mclass.cli.kinds import expect
 from mclass.cli.options import Failures, add_model_options, expand, hop_samples, load_model, positive
 
 
@@ -34,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
     from mclass import inference
     from mclass.search import Index
 
+    expect("--index", options.index, "index")
     index = Index.load(options.index)
     files = expand(options.files)
     model = load_model(options.model or index.model, options.device)
@@ -42,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     failures = Failures(len(files), "searched for", options.strict)
     try:
         for file, embedding in failures.each(files, lambda file: inference.embed(file, model, hop=hop)):
-            itself = identity(file)
+            itself = identity(user_path(file))
             near = [
                 (name, cosine)
                 for name, cosine in index.nearest(embedding, options.top + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mclass._files import writing
+from mclass.cli.kinds import expect
 from mclass.cli.options import check_writable, positive
 
 EXAMPLES = """
@@ -49,6 +50,8 @@ def submit(options: argparse.Namespace) -> int:
     """Score, enter, write the page."""
     from mclass.grading import board
 
+    expect("PREDICTIONS", options.predictions, "predictions")
+    expect("--labels", options.labels, "held-out labels")
     entry = board.submit(options.predictions, options.labels, options.board, options.name)
     print(f"{entry.name}: ROC-AUC {entry.roc_auc:.4f}, PR-AUC {entry.pr_auc:.4f}")
     return 0

@@ -17,8 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mclass._files import replacing, writing
+from mclass._files import replacing, user_path, writing
 from mclass._text import visible
+from mclass.cli.kinds import expect
 from mclass.cli.options import add_dataset_options, load_splits, positive
 
 EXAMPLES = r"""
@@ -129,12 +130,16 @@ def run(options: argparse.Namespace, usual: Mapping[str, Any]) -> int:
     began = time.monotonic()
     if options.recipe is None and (options.profile or options.changes):
         raise ValueError("--profile and --set are for a recipe: mclass train FILE.yaml")
+    expect("FILE.yaml", options.recipe, "recipe")
+    for shards in options.shards or ():
+        expect("--shards", shards, "shards", "shard")
     if options.recipe is not None:
         _refuse_beside_recipe({key: getattr(options, key) for key in usual if getattr(options, key) != usual[key]})
-    source = Path(options.root or options.dataset).name or "music"
+    source = user_path(options.root or options.dataset).name or "music"
     name = Path(options.recipe).stem if options.recipe else f"{source}-{options.model}-{options.seed}"
-    folder = Path(options.out or f"runs/{name}")
+    folder = user_path(options.out or f"runs/{name}")
     work = _follow_recipe if options.recipe else _train_in
+    _processes()  # says what is wrong before anything is written
     if not _is_first():
         work(folder, options, began)
         return 0
@@ -161,13 +166,32 @@ def _refuse_beside_recipe(given: Mapping[str, Any]) -> None:
 
 def _is_first() -> bool:
     """Whether this process is the one that prints and writes, of those that torchrun started."""
-    return int(os.environ.get("RANK", 0)) == 0
+    return _number("RANK", 0) == 0
 
 
 def _processes() -> dict[str, int]:
     """How many processes train together, as torchrun says."""
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return {"devices": here, "num_nodes": int(os.environ.get("WORLD_SIZE", 1)) // here}
+    here, everywhere = _number("LOCAL_WORLD_SIZE", 1), _number("WORLD_SIZE", 1)
+    if everywhere % here or _number("RANK", 0) >= everywhere or _number("LOCAL_RANK", 0) >= here:
+        raise ValueError(
+            f"WORLD_SIZE={everywhere}, LOCAL_WORLD_SIZE={here}, RANK={_number('RANK', 0)} and LOCAL_RANK="
+            f"{_number('LOCAL_RANK', 0)} do not fit together. Let torchrun set them, or unset them"
+        )
+    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if missing and everywhere > 1:
+        raise ValueError(
+            f"WORLD_SIZE={everywhere} says that {everywhere} processes train together, but {missing[0]} is not "
+            "set. Start them with torchrun --nproc-per-node N -m mclass train …, or unset WORLD_SIZE"
+        )
+    return {"devices": here, "num_nodes": everywhere // here}
+
+
+def _number(variable: str, usual: int) -> int:
+    """What torchrun put into the environment."""
+    text = os.environ.get(variable) or str(usual)
+    if not (text.isascii() and text.isdigit() and len(text) < 7) or (usual == 1 and not int(text)):
+        raise ValueError(f"the environment variable {variable} is set by torchrun, and is a number, got {text!r}")
+    return int(text)
 
 
 def _refuse_others(folder: Path, resume: bool) -> None:
@@ -176,6 +200,9 @@ def _refuse_others(folder: Path, resume: bool) -> None:
         raise ValueError(
             f"{folder} exists and is not empty. Go on with the run in it with --resume, or choose another --out."
         )
+    there = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    if there and not there & {"last.ckpt", "model.pt", "history.csv"}:  # the first that an interrupted run leaves
+        raise ValueError(f"--resume: {folder} holds no run, but {min(there)}. Choose the folder of a run.")
 
 
 def _create(folder: Path) -> None:

@@ -97,7 +97,7 @@ def load(name: str, **options) -> MusicDataset:
     Traceback (most recent call last):
     ValueError: unknown data set 'etud' (did you mean 'etude'?); available: audioset, etude, fma, folder, ...
     """
-    return _class(name)(**options)
+    return class_of(name)(**options)
 
 
 def options(name: str) -> dict[str, bool]:
@@ -108,12 +108,13 @@ def options(name: str) -> dict[str, bool]:
     >>> options("gtzan")
     {'root': True, 'sample_rate': False, 'on_error': False, 'missing': False}
     """
-    parameters = inspect.signature(_class(name)).parameters
+    parameters = inspect.signature(class_of(name)).parameters
     return {key: one.default is one.empty for key, one in parameters.items() if one.kind is not one.VAR_KEYWORD}
 
 
-def _class(name: str) -> type[MusicDataset]:
-    if name not in _DATASETS:
+def class_of(name: str) -> type[MusicDataset]:
+    """What `load` makes an object of."""
+    if not isinstance(name, str) or name not in _DATASETS:
         raise ValueError(unknown_name("data set", name, _DATASETS))
     module, cls = _DATASETS[name]
     return getattr(importlib.import_module(module), cls)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mclass._files import replacing, resolved, sweep, writing
+from mclass._schemas import Size, read_json
 from mclass.errors import BusyError, DatasetError
 
 _JOURNAL = "finished.jsonl"
@@ -30,8 +32,9 @@ class Journal:
         complete = lines[:-1]  # what follows the last line break was not written to its end
         if complete and _parse(complete[0]) == json.loads(json.dumps(plan)):
             for line in complete[1:]:
-                if (record := _parse(line)) is not None:
-                    self.done[record[0]] = record[1]
+                with contextlib.suppress(ValueError):  # zeros, after a power failure
+                    key, record = read_json(tuple[Size, dict[str, Any]], line)
+                    self.done[key] = record
         elif complete:
             raise _OtherPlan
         with replacing(path) as temporary:

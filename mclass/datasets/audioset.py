@@ -12,6 +12,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from mclass._files import user_path
 from mclass.datasets.files import AudioFiles, find_audio, find_root, multi_hot
 from mclass.datasets.tables import read_json, read_rows
 from mclass.errors import DatasetError, unknown_name
@@ -124,7 +125,7 @@ def _table(folder: Path, name: str) -> Path:
 def read_segments(path: os.PathLike) -> list[Segment]:
     """The segments of a table: ``video, start, end, "/m/1,/m/2"`` below comment lines that begin with ``#``."""
     found = []
-    for number, row in enumerate(read_rows(Path(path)), start=1):
+    for number, row in enumerate(read_rows(user_path(path)), start=1):
         if row[0].startswith("#"):
             continue
         try:

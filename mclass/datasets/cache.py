@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
-from mclass._files import writing
+from mclass._files import user_path, writing
+from mclass._schemas import Size, read_json
 from mclass.errors import CacheError
 
 _STAMP = "complete.json"
@@ -30,7 +31,7 @@ _BLOCK = 1 << 24
 def home() -> Path:
     """Where caches live: ``MCLASS_HOME`` if set, else the user's cache folder."""
     chosen = os.environ.get("MCLASS_HOME", "").strip()
-    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("mclass", appauthor=False))
+    return user_path(chosen) if chosen else Path(platformdirs.user_cache_dir("mclass", appauthor=False))
 
 
 def build_once(name: str, build: Callable[[Path], None], num_bytes: int) -> Path:
@@ -88,14 +89,16 @@ def is_intact(folder: Path) -> bool:
     content's checksum decides.
     """
     try:
-        stamp = json.loads((folder / _STAMP).read_text())
+        stamp = read_json(dict[str, tuple[Size, int, Size]], (folder / _STAMP).read_bytes())
+        if not stamp:
+            return False
         for name, (size, mtime, checksum) in stamp.items():
             status = (folder / name).stat()
             if status.st_size != size:
                 return False
             if status.st_mtime_ns != mtime and _checksum(folder / name) != checksum:
                 return False
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (OSError, ValueError):
         return False
     return True
 

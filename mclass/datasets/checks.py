@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from mclass._files import replacing
+from mclass._files import replacing, user_path
 from mclass._text import visible
 from mclass.datasets.base import MusicDataset
 from mclass.datasets.fingerprint import find_copies, fingerprint
@@ -81,7 +81,7 @@ class CheckReport:
 
     def to_csv(self, path: str | os.PathLike) -> None:
         """Write `table` for other programs."""
-        with replacing(Path(path)) as temporary:
+        with replacing(user_path(path)) as temporary:
             self.table().to_csv(temporary, index=False, errors="backslashreplace")
 
     def __str__(self) -> str:

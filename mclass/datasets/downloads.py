@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mclass import _download
-from mclass._files import writing
+from mclass._files import user_path, writing
 from mclass.datasets.archives import unpack
 from mclass.datasets.cards import info
 from mclass.errors import DownloadError, unknown_name
@@ -126,7 +126,7 @@ def download(
     mclass.errors.DownloadError: GTZAN: It cannot be downloaded for you. ...
     """
     card = info(name)
-    folder = Path(root).expanduser()
+    folder = user_path(root)
     if name not in REMOTES:
         raise DownloadError(f"{card.title}: {card.get}")
     known = REMOTES[name]

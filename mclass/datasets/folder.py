@@ -16,6 +16,7 @@ import torch
 from tqdm import tqdm
 
 from mclass import audio
+from mclass._files import user_path
 from mclass.datasets import _encoding, _label_tables, _labelling
 from mclass.datasets.base import MusicDataset, Subset, split_by_group
 from mclass.errors import AudioError, DatasetError, unknown_name
@@ -159,7 +160,7 @@ class Folder(MusicDataset):
     ) -> tuple[list[_labelling.Entry], _labelling.Problems]:
         problems: _labelling.Problems = []
         if labels.lower().endswith((".csv", ".tsv", ".txt")):
-            table = next((path for path in (Path(labels), self.root / labels) if path.is_file()), None)
+            table = next((path for path in (user_path(labels), self.root / labels) if path.is_file()), None)
             if table is None:
                 raise DatasetError(f"labels={labels!r}: no such file, neither in {Path.cwd()} nor in {self.root}")
             entries = _label_tables.from_table(table, separator, multilabel)
@@ -331,7 +332,7 @@ class Folder(MusicDataset):
 
 
 def _check_root(root: str | os.PathLike) -> Path:
-    path = Path(root).expanduser()
+    path = user_path(root)
     if not path.exists():
         raise DatasetError(f"root={str(root)!r}: no such folder (the current folder is {Path.cwd()})")
     if not path.is_dir():

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mclass import audio
 from mclass._files import replacing
+from mclass._schemas import Count, read_json
 from mclass.datasets import cache
 from mclass.datasets.folder import in_threads
 from mclass.errors import AudioError
@@ -58,15 +59,10 @@ def read_headers(root: Path, paths: Sequence[Path]) -> list[Header | str]:
     return [headers[i] if i in headers else tuple(known[name][1:]) for i, name in enumerate(names)]
 
 
-def _remembered(memory: Path) -> dict[str, list]:
+def _remembered(memory: Path) -> dict[str, tuple[str, int, int]]:
     try:
-        known = json.loads(memory.read_text())
-        return {
-            name: entry
-            for name, entry in known.items()
-            if len(entry) == 3 and all(isinstance(number, int) and number > 0 for number in entry[1:])
-        }
-    except (OSError, ValueError, AttributeError, TypeError):
+        return read_json(dict[str, tuple[str, Count, Count]], memory.read_bytes())
+    except (OSError, ValueError):
         return {}
 
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mclass import tags as tag_lists
+from mclass._files import user_path
 from mclass.datasets import _pickles
 from mclass.datasets._cells import split_tags
 from mclass.datasets.files import PARTS, AudioFiles, find_audio, find_root, multi_hot
@@ -75,7 +76,7 @@ class MillionSong(AudioFiles):
             tracks, parts, labels, tags = _cals(folder, student) if split == "cals" else _lastfm(folder)
         else:
             folder = find_root(root, [""], "a folder")
-            tracks, parts, labels, tags = _own(folder, Path(split).expanduser())
+            tracks, parts, labels, tags = _own(folder, user_path(split))
         wrong = [track for track in tracks if len(track) < 5 or not track.startswith("TR")]
         if wrong:
             raise DatasetError(

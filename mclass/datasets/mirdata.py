@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mclass._files import user_path
 from mclass.datasets.files import PARTS, AudioFiles, multi_hot
 from mclass.errors import DatasetError, unknown_name
 
@@ -97,7 +98,7 @@ class Mirdata(AudioFiles):
             raise DatasetError(f"{dataset}: no track has audio and a label ({fields.label!r})")
         labels = [rows[name] for name in tracks]
         paths = [Path(track.audio_path).absolute() for track in tracks.values()]
-        folder = Path(root).expanduser().absolute()
+        folder = user_path(root).absolute()
         outside = [path for path in paths if not path.is_relative_to(folder)]
         if outside:
             raise DatasetError(
@@ -131,7 +132,7 @@ def _tracks(dataset: str, root: str | os.PathLike, version: str) -> dict[str, An
         raise ValueError(unknown_name("dataset", dataset, mirdata.list_datasets()))
     fetch = f"mirdata.initialize({dataset!r}, data_home={str(root)!r}).download()"
     try:
-        return mirdata.initialize(dataset, data_home=str(Path(root).expanduser()), version=version).load_tracks()
+        return mirdata.initialize(dataset, data_home=str(user_path(root)), version=version).load_tracks()
     except (FileNotFoundError, NotImplementedError, AttributeError, ValueError) as error:
         raise DatasetError(f"mirdata cannot load {dataset!r}: {error} To fetch it: {fetch}") from None
 

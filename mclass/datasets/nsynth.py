@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import ClassVar
 
+from mclass._files import user_path
 from mclass.datasets.files import PARTS, AudioFiles, find_root, one_hot
 from mclass.datasets.folder import audio_below
 from mclass.datasets.tables import read_json
@@ -100,7 +101,7 @@ class NSynth(AudioFiles):
 
 def _published(root: str | os.PathLike) -> tuple[Path, list[tuple[str, str]]] | None:
     """Path below the root (no suffix) and part of each note that the examples.json files list."""
-    path = Path(root).expanduser()
+    path = user_path(root)
     folders = {
         part: one for part in PARTS for one in (part, f"nsynth-{part}") if (path / one / "examples.json").is_file()
     }
@@ -116,7 +117,7 @@ def _published(root: str | os.PathLike) -> tuple[Path, list[tuple[str, str]]] | 
 
 
 def _loose(root: str | os.PathLike) -> tuple[Path, list[tuple[str, str]]]:
-    path = Path(root).expanduser()
+    path = user_path(root)
     # Close to an original its split would be lost without a word: `find_root` says where the original begins.
     near = (path.parent, path, *path.glob("*"), *path.glob("*/*")) if path.is_dir() else ()
     if not any((one / "examples.json").exists() for one in near):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import os
 from pathlib import Path
 
@@ -15,6 +14,8 @@ import numpy as np
 import torch
 
 from mclass import audio
+from mclass._files import user_path
+from mclass._schemas import Manifest, read_arrays, read_json
 from mclass.datasets.base import MusicDataset, Subset
 from mclass.errors import DatasetError, unknown_name
 
@@ -61,13 +62,7 @@ class Prepared(MusicDataset):
         self.name, self.tags = self.manifest["name"], list(self.manifest["tags"])
         self.sample_rate, self.multilabel = self.manifest["sample_rate"], self.manifest["multilabel"]
         self.fingerprint, self.encoding = self.manifest["fingerprint"], self.manifest["encoding"]
-        try:
-            with np.load(self.root / "arrays.npz", allow_pickle=False) as file:
-                arrays = dict(file)
-        except (OSError, ValueError, EOFError) as error:
-            raise DatasetError(
-                f"{self.root / 'arrays.npz'}: missing or damaged ({error}). Prepare it again."
-            ) from None
+        arrays = self._read_arrays()
         self.labels, self.track_ids, self.artist_ids = (arrays[n] for n in ("labels", "track_ids", "artist_ids"))
         self.lengths, self._offsets, self._clips = arrays["lengths"], arrays["offsets"], arrays["clips"]
         for name in self.manifest["extras"]:  # among them `known`, of data with unknown labels
@@ -79,9 +74,34 @@ class Prepared(MusicDataset):
         if self.encoding in _DTYPES:
             self._check_size()
 
+    def _read_arrays(self) -> dict[str, np.ndarray]:
+        """The tables of clips, all of them as long, and of what the tags and numbers of samples can be."""
+        needed = {"labels": ("uibf", 2), "track_ids": ("uiU", 1), "artist_ids": ("uiU", 1)}
+        needed |= {name: ("iu", 1) for name in ("lengths", "offsets", "clips")}
+        needed |= {f"split_{by}": ("iu", 1) for by in self.manifest["splits"]}
+        try:
+            arrays = read_arrays(self.root / "arrays.npz", needed)
+            sizes = {
+                name: len(arrays[name]) for name in (*needed, *map("extra_{}".format, self.manifest["extras"]))
+            }
+            if len(set(sizes.values())) > 1 or not len(arrays["labels"]):
+                raise ValueError(f"the columns have different lengths: {sizes}")
+            if arrays["labels"].shape[1] != len(self.tags):
+                raise ValueError(f"labels has {arrays['labels'].shape[1]} columns for {len(self.tags)} tags")
+            for name, least in (("lengths", 1), ("offsets", 0), ("clips", 0)):
+                if arrays[name].min() < least or arrays[name].max() >= 2**48:
+                    raise ValueError(f"{name} has values below {least} or beyond any file")
+            if taken := [name for name in self.manifest["extras"] if hasattr(Prepared, name)]:
+                raise ValueError(f"{taken[0]} is no column")
+        except (OSError, ValueError, KeyError) as error:
+            raise DatasetError(
+                f"{self.root / 'arrays.npz'}: missing or damaged ({error}). Prepare it again."
+            ) from None
+        return arrays
+
     def _check_size(self) -> None:
         path, item = self._waveform_path, np.dtype(_DTYPES[self.encoding]).itemsize
-        needed = int((self._offsets + self.lengths).max()) * item
+        needed = int((self._offsets.astype(np.int64) + self.lengths.astype(np.int64)).max()) * item
         size = path.stat().st_size if path.exists() else 0
         if size < needed:
             raise DatasetError(
@@ -151,8 +171,15 @@ class Prepared(MusicDataset):
         return damaged
 
     def _rows(self) -> list[dict[str, str]]:
-        with (self.root / "clips.csv").open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+        path = self.root / "clips.csv"
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+        except (OSError, ValueError, csv.Error) as error:
+            raise DatasetError(f"{path}: missing or damaged ({error}). Prepare it again.") from None
+        if len(rows) != len(self) or any(row.get("name") is None or row.get("digest") is None for row in rows):
+            raise DatasetError(f"{path}: is not the list of these {len(self)} clips. Prepare it again.")
+        return rows
 
 
 def flac_name(clip: int) -> str:
@@ -170,7 +197,7 @@ def to_int16(samples: np.ndarray) -> np.ndarray:
 
 
 def _check_root(root: str | os.PathLike) -> Path:
-    path = Path(root).expanduser().absolute()
+    path = user_path(root).absolute()
     if (path / "manifest.json").is_file():
         return path
     half = path.with_name(f".{path.name}.unfinished")
@@ -187,10 +214,6 @@ def _check_root(root: str | os.PathLike) -> Path:
 
 def _read_manifest(root: Path) -> dict:
     try:
-        manifest = json.loads((root / "manifest.json").read_text(encoding="utf-8"))
-        if manifest["format"] == FORMAT:
-            return manifest
-        found = repr(manifest["format"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        found = f"{type(error).__name__}: {error}"
-    raise DatasetError(f"{root / 'manifest.json'} is not the manifest of prepared data ({found}).") from None
+        return read_json(Manifest, (root / "manifest.json").read_bytes(), FORMAT)
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{root / 'manifest.json'} is not the manifest of prepared data ({error}).") from None

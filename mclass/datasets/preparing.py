@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 import mclass
 from mclass._download import file_sha256
-from mclass._files import sweep
+from mclass._files import sweep, user_path
 from mclass._text import visible
 from mclass.datasets._unfinished import unfinished
 from mclass.datasets.base import MusicDataset
@@ -94,7 +94,7 @@ def prepare(
         raise ValueError(unknown_name("on_error", on_error, ("raise", "skip")))
     if not len(dataset):
         raise DatasetError(f"{dataset.name!r} has no clips to prepare")
-    out = Path(out).expanduser().absolute()
+    out = user_path(out).absolute()
     plan = describe_plan(dataset, encoding=encoding, on_error=on_error)
     if (out / "manifest.json").exists():
         ready = Prepared(out)

@@ -6,11 +6,11 @@ Taught in: 02_datasets.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from mclass._files import user_path
 from mclass.datasets.base import MusicDataset, Subset
 from mclass.datasets.shards import PARTS, Shards, has_unknown, read_index
 from mclass.datasets.tars import Example, decode, list_members
@@ -35,6 +35,7 @@ class Sharded(MusicDataset):
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> from mclass import datasets
     >>> etude = datasets.load("etude", num_tracks=12, clips_per_track=2, clip_seconds=4)
     >>> shards = datasets.shard(etude, Path(tempfile.mkdtemp(), "shards"), progress=False)
@@ -43,11 +44,11 @@ class Sharded(MusicDataset):
     """
 
     def __init__(self, root: str | os.PathLike, part: str | None = None):
-        index = read_index(Path(root).expanduser())
+        index = read_index(user_path(root))
         parts = [name for name in PARTS if any(record["part"] == name for record in index["shards"])]
         if part is not None and part not in parts:
             raise DatasetError(f"{root}: there are no {part} shards, only {', '.join(parts)}")
-        self.root, self.name, self.tags = Path(root).expanduser(), index["name"], list(index["tags"])
+        self.root, self.name, self.tags = user_path(root), index["name"], list(index["tags"])
         self.sample_rate, self.multilabel = index["sample_rate"], index["multilabel"]
         self.fingerprint = index["fingerprint"]
         column = {tag: i for i, tag in enumerate(self.tags)}
@@ -61,12 +62,15 @@ class Sharded(MusicDataset):
             self._places += [place for _, place in found]
             self._parts += [name] * len(found)
         self.labels = np.zeros((len(self._about), len(self.tags)), np.uint8)
-        for row, about in zip(self.labels, self._about, strict=True):
-            row[[column[tag] for tag in about["tags"]]] = 1
-        if has_unknown(index, self.root):
-            self.known = np.array([np.isin(self.tags, about["known"]) for about in self._about], bool)
-        self.track_ids = np.array([about["track"] for about in self._about])
-        self.artist_ids = np.array([about["artist"] for about in self._about])
+        try:
+            for row, about in zip(self.labels, self._about, strict=True):
+                row[[column[tag] for tag in about["tags"]]] = 1
+            if has_unknown(index, self.root):
+                self.known = np.array([np.isin(self.tags, about["known"]) for about in self._about], bool)
+            self.track_ids = np.array([about["track"] for about in self._about])
+            self.artist_ids = np.array([about["artist"] for about in self._about])
+        except KeyError as error:
+            raise DatasetError(f"{root}: a clip has no {error}, or the index does not know that tag") from None
 
     def num_samples(self, index: int) -> int:
         return int(self._about[index]["samples"])
@@ -80,7 +84,7 @@ class Sharded(MusicDataset):
         return torch.from_numpy(decode(path, example, start, num_samples, self.sample_rate))
 
     def describe(self, index: int) -> str:
-        return f"{self._about[index]['name']} (in {self._places[index][0]})"
+        return f"{self._about[index].get('name')} (in {self._places[index][0]})"
 
     def splits(self, by: str | None = None) -> tuple[Subset, Subset, Subset]:
         """The parts as they were written; another split would need other shards."""

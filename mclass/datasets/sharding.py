@@ -12,7 +12,6 @@ import json
 import os
 import tarfile
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ import soundfile
 from tqdm import tqdm
 
 from mclass._download import file_sha256
-from mclass._files import replacing
+from mclass._files import replacing, user_path
 from mclass.datasets._unfinished import unfinished
 from mclass.datasets.base import MusicDataset
 from mclass.datasets.prepared import to_int16
@@ -85,6 +84,7 @@ def shard(
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> from mclass import datasets
     >>> etude = datasets.load("etude", num_tracks=12, clips_per_track=2, clip_seconds=4)
     >>> shards = shard(etude, Path(tempfile.mkdtemp(), "shards"), clips_per_shard=6, progress=False)
@@ -102,7 +102,7 @@ def shard(
             raise ValueError(f"{name} must be positive, got {value!r}")
     if not len(dataset):
         raise DatasetError(f"{dataset.name!r} has no clips to write")
-    out = Path(out).expanduser().absolute()
+    out = user_path(out).absolute()
     options = {"encoding": encoding, "clips_per_shard": clips_per_shard, "megabytes": megabytes, "seed": seed}
     plan = describe_plan(dataset, by=by, on_error=on_error, **options)
     if (out / "index.json").exists():
@@ -159,7 +159,7 @@ def _layout(sizes: np.ndarray, clips: int | None, limit: float, seed: Any) -> li
     if clips is not None:
         return np.split(order, range(clips, len(order), clips))
     # As equal as possible: a last shard that is nearly empty makes one process wait for the others.
-    number = int(np.ceil(sizes.sum() / limit))
+    number = int(min(np.ceil(sizes.sum() / limit), len(sizes)))
     ends = np.searchsorted(np.cumsum(sizes[order]), sizes.sum() * np.arange(1, number) / number)
     return [piece for piece in np.split(order, ends) if len(piece)]
 

@@ -15,16 +15,16 @@ Taught in: 02_datasets.
 from __future__ import annotations
 
 import fnmatch
-import json
 import os
 import re
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mclass._files import user_path
+from mclass._schemas import ShardIndex, read_json
 from mclass.errors import DatasetError, unknown_name
 
 FORMAT = "mclass shards, version 1"
@@ -92,6 +92,8 @@ class Shards:
         self.fingerprint, self.encoding = index["fingerprint"], index["encoding"]
         self.paths = [f"{self.root}/{name}" for name in names]
         self.counts = np.array([record["clips"] for record in records])
+        if not self.counts.sum():
+            raise DatasetError(f"{', '.join(patterns)}: these shards hold no clips")
         self.tag_counts = np.sum([record["tag_counts"] for record in records], axis=0)
         self.shortest = min(record["shortest"] for record in records if record["clips"])
         self.longest = max(record["longest"] for record in records)
@@ -117,11 +119,11 @@ def read_index(root: str | os.PathLike) -> dict:
     where = f"{root}/index.json"
     try:
         with open_anywhere(where) as file:
-            index = json.load(file)
-        if index["format"] == FORMAT:
-            return index
-        found = f"it is {index['format']!r}"
-    except (OSError, ImportError, ValueError, KeyError, TypeError) as error:
+            index = read_json(ShardIndex, file.read(), FORMAT)
+        if any(len(record["tag_counts"]) != len(index["tags"]) for record in index["shards"]):
+            raise ValueError("a shard counts other tags than the index has")
+        return index
+    except (OSError, ImportError, ValueError) as error:
         found = getattr(error, "strerror", None) or str(error)
     raise DatasetError(
         f"{where}: {found}. Give the folder that `mclass data shard` wrote, or shards in it: "
@@ -149,7 +151,7 @@ def has_unknown(index: dict, root: str | os.PathLike) -> bool:
 def open_anywhere(where: str) -> Any:
     """A file to read bytes from: a path, or an address that fsspec knows."""
     if "://" not in where:
-        return open(Path(where).expanduser(), "rb")
+        return open(user_path(where), "rb")
     import fsspec
 
     return fsspec.open(where, "rb").open()

@@ -6,7 +6,6 @@ Taught in: 02_datasets.
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
+from mclass._schemas import ShardMember, read_json
 from mclass.datasets.shards import open_anywhere
 from mclass.errors import DatasetError
 
@@ -96,11 +96,11 @@ def _example(path: str, name: str, paired: bool, about: bytes | None, suffix: st
     if not paired or about is None:
         return DamagedShard(f"{path}: member {name!r} does not follow a json of the same name")
     try:
-        parsed = json.loads(about)
-        if parsed.get("crc32") is not None and zlib.crc32(sound) != parsed["crc32"]:
-            return DamagedShard(f"{path}: member {name!r} is damaged: its checksum differs")
-    except (ValueError, AttributeError):
-        return DamagedShard(f"{path}: the json of member {name!r} is damaged")
+        parsed = read_json(ShardMember, about)
+    except ValueError as error:
+        return DamagedShard(f"{path}: the json of member {name!r} is damaged ({error})")
+    if parsed.get("crc32") is not None and zlib.crc32(sound) != parsed["crc32"]:
+        return DamagedShard(f"{path}: member {name!r} is damaged: its checksum differs")
     return Example(parsed, suffix, sound)
 
 
@@ -133,9 +133,11 @@ def list_members(path: str) -> list[tuple[dict, tuple[str, int, int, str]]]:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
                 if member.name.endswith(".json"):
-                    about = json.loads(_content(tar, member, path))
+                    about = read_json(ShardMember, _content(tar, member, path))
                 elif member.isfile():
+                    if about is None:
+                        raise ValueError(f"member {member.name!r} has no json")
                     found.append((about, (path, member.offset_data, member.size, member.name.rpartition(".")[2])))
-    except (OSError, ValueError, tarfile.TarError) as error:
+    except (OSError, ValueError, EOFError, tarfile.TarError) as error:
         raise DamagedShard(f"{path}: damaged, cut off, or not there: {error}") from None
     return found

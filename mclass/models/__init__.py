@@ -13,17 +13,23 @@ Taught in: 04_supervised.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import importlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mclass.errors import ModelError, unknown_name
+from torch.nn.modules.module import register_module_parameter_registration_hook
+
+from mclass._arguments import checked
+from mclass.errors import ModelError, shortened, unknown_name
 from mclass.models.base import WaveformModel
 from mclass.models.files import load, load_weights, save
 from mclass.models.freezing import freeze, unfreeze, with_new_head
 
 if TYPE_CHECKING:
     import pandas
+    import torch
 
 # name -> (module, class, options it is built with); a module is imported when its model is first created.
 _MODELS = {
@@ -112,17 +118,51 @@ def create(name: str, num_tags: int = 50, **options) -> WaveformModel:
     Traceback (most recent call last):
     mclass.errors.ModelError: unknown model 'cnn2d' (did you mean 'cnn_2d'?); available: ...
     """
-    if name not in _MODELS:
+    if not isinstance(name, str) or name not in _MODELS:
         raise ModelError(unknown_name("model", name, list()))
     module, cls, preset = _MODELS[name]
     cls = getattr(importlib.import_module(f"mclass.models.{module}"), cls)
-    allowed = _options(cls)
-    for option in options:
-        if option not in allowed:
-            raise ModelError(unknown_name(f"option of model {name!r}:", option, allowed))
-    model = cls(num_tags=num_tags, **(preset | options))
+    wrong = None
+    try:
+        given = checked(cls, options, f"model {name!r}", without=["num_tags"])
+    except ValueError as error:  # the model itself may say it better: how many channels there must be
+        given, wrong = options, error
+    try:
+        with _bounded():
+            model = cls(num_tags=num_tags, **(preset | given))
+        if empty := [key for key, value in model.named_parameters() if not value.numel()]:
+            raise ValueError(f"{empty[0]} would have no weights")
+        if not model.min_samples <= model.num_samples <= 3600 * model.sample_rate:
+            raise ValueError(f"it hears from {model.min_samples} samples to an hour, not {model.num_samples}")
+    except (ValueError, RuntimeError, TypeError, ArithmeticError, LookupError, AttributeError) as error:
+        if wrong is None or isinstance(error, ValueError):
+            shown = ", ".join(
+                f"{key}={shortened(value)}" for key, value in {"num_tags": num_tags, **options}.items()
+            )
+            reason = str(error).partition("\n")[0]
+            wrong = f"the model {name!r} cannot be built with {shown}: {reason}"
+    if wrong is not None:
+        raise ModelError(str(wrong))
     model.architecture, model.options = name, dict(options)
     return model
+
+
+@contextlib.contextmanager
+def _bounded() -> Iterator[None]:
+    """Refuse a model of more weights than any memory holds, before they are drawn."""
+    total = 0
+
+    def count(module: object, name: str, weights: torch.Tensor) -> None:
+        nonlocal total
+        total += weights.numel()
+        if total > 10**9:
+            raise ValueError("it would have more than a billion weights")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def measured() -> pandas.DataFrame:
@@ -141,9 +181,3 @@ def measured() -> pandas.DataFrame:
     import pandas
 
     return pandas.read_csv(Path(__file__).with_name("measured.csv"))
-
-
-def _options(cls: type) -> builtins.list[str]:
-    import inspect
-
-    return [name for name in inspect.signature(cls).parameters if name != "num_tags"]

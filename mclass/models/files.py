@@ -9,15 +9,17 @@ import io
 import os
 import pickle
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 import mclass
-from mclass._files import replacing
+from mclass._files import replacing, user_path
+from mclass._schemas import ModelFile, check, check_sizes
 from mclass.errors import ModelError
 from mclass.models.base import WaveformModel
 from mclass.models.weights import below, choose, find_weights, plain_names, unwrapped
@@ -96,11 +98,13 @@ def load(path: str | os.PathLike) -> WaveformModel:
     ModelError
         If the file is not a model of this package, is damaged, or needs a newer version of it.
     """
-    content = read_torch(_file(path))
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        alone = find_weights(content) is not None
-        advice = ". It holds weights alone: build the model and call mclass.models.load_weights(model, path)"
-        raise ModelError(f"{path} is a torch file, but not a {FORMAT} file{advice if alone else ''}")
+    content = read_torch(path)
+    if _is_not(content, FORMAT) and find_weights(content) is not None:
+        raise ModelError(
+            f"{path} is a torch file, but not a {FORMAT} file. It holds weights alone: build the model and call "
+            "mclass.models.load_weights(model, path)"
+        )
+    content = _checked(content, path, FORMAT, ModelFile)
     if content.get("architecture") is None:
         raise ModelError(
             f"{path} holds the weights of a class of your own, {content.get('class')}; "
@@ -108,14 +112,16 @@ def load(path: str | os.PathLike) -> WaveformModel:
         )
     from mclass.models import create
 
+    if len(content["tags"]) != content["num_tags"]:
+        raise ModelError(f"{path} is damaged: {len(content['tags'])} tags for {content['num_tags']} outputs")
     try:
-        model = create(content["architecture"], num_tags=content["num_tags"], **content["options"])
-        model.load_state_dict(plain_names(content["state_dict"]))
-        model.tags, model.multilabel = [*content["tags"]], bool(content["multilabel"])
-        model.sample_rate, model.num_samples = int(content["sample_rate"]), int(content["num_samples"])
-        model.extra = dict(content["extra"])
-        if len(model.tags) != model.num_tags:
-            raise ModelError(f"{len(model.tags)} tags for {model.num_tags} outputs")
+        model = create(content["architecture"], num_tags=content["num_tags"], **content.get("options", {}))
+        fill(model, content["state_dict"])
+        model.tags, model.multilabel = [*content["tags"]], content["multilabel"]
+        model.sample_rate, model.num_samples = content["sample_rate"], content["num_samples"]
+        model.extra = dict(content.get("extra", {}))
+        if not model.min_samples <= model.num_samples <= 3600 * model.sample_rate:
+            raise ModelError(f"chunks of {model.num_samples} samples")
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
@@ -153,8 +159,10 @@ def load_weights(model: WaveformModel, path: str | os.PathLike) -> WaveformModel
     >>> load_weights(models.create("cnn_1d", num_tags=2), path) is not None
     True
     """
-    content = read_torch(_file(path))
-    ours = isinstance(content, dict) and content.get("format") == FORMAT
+    content = read_torch(path)
+    ours = not _is_not(content, FORMAT)
+    if ours:
+        content = _checked(content, path, FORMAT, ModelFile)
     weights = find_weights(content.get("state_dict") if ours else content)
     if weights is None:
         raise ModelError(f"{path} is a torch file, but it does not hold the weights of a model")
@@ -169,10 +177,10 @@ def load_weights(model: WaveformModel, path: str | os.PathLike) -> WaveformModel
     if found:
         weights = below(weights, found[0])
     try:
-        _put(target, weights)
+        fill(target, weights)
         if ours:
-            target.tags, target.multilabel = [*content["tags"]], bool(content["multilabel"])
-    except (KeyError, TypeError, RuntimeError, AttributeError) as error:
+            target.tags, target.multilabel = [*content["tags"]], content["multilabel"]
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         held = f"a {content.get('class')} with {content.get('num_tags')} outputs" if ours else "other weights"
         raise ModelError(
             f"{path} holds {held}; its weights do not fit this {type(target).__name__} with {target.num_tags} "
@@ -181,16 +189,35 @@ def load_weights(model: WaveformModel, path: str | os.PathLike) -> WaveformModel
     return model
 
 
-def _put(model: WaveformModel, weights: dict[str, torch.Tensor]) -> None:
-    """Load all of `weights`, whose names lack the marks of parts that are compiled in `model`."""
-    own = model.state_dict()
+def fill(module: nn.Module, weights: Mapping[str, Any]) -> None:
+    """Load weights: all that the module has, of its shapes and kinds of numbers, and finite.
+
+    Either side's names may have the marks of parts that are compiled.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        If they are not.
+    """
+    own = module.state_dict()
     marked = dict(zip(plain_names(own), own, strict=True))
-    model.load_state_dict({marked.get(name, name): value for name, value in weights.items()})
+    weights = {marked.get(name, name): value for name, value in plain_names(weights).items()}
+    for name, there in own.items():
+        value = weights.get(name)
+        if not isinstance(there, torch.Tensor) or name not in weights:  # what is missing torch lists
+            continue
+        if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.is_meta:
+            raise ValueError(f"{name} is no plain tensor")
+        if value.is_floating_point() != there.is_floating_point() or value.is_complex():
+            raise ValueError(f"{name} is of the type {value.dtype}, not {there.dtype}")
+        if value.shape == there.shape and not (value.isfinite() | ~there.isfinite().to(value.device)).all():
+            raise ValueError(f"{name} holds NaN or infinity")
+    module.load_state_dict(weights)
 
 
 def write_atomically(content: dict, path: str | os.PathLike) -> Path:
     """``torch.save`` to a temporary name in the same folder, then rename: a kill leaves the old or the new."""
-    path, content = Path(path), _plain(content)
+    path, content = user_path(path), _plain(content)
     buffer = io.BytesIO()  # written to a full disk, torch.save hides the system's error behind one of its own
     try:
         torch.save(content, buffer)
@@ -213,19 +240,23 @@ def _plain(content: Any) -> Any:
     return content
 
 
-def read_checkpoint(path: str | os.PathLike, expected: str) -> dict:
-    """Read a dictionary written by `write_atomically` whose ``"format"`` is `expected`; never runs code in it."""
-    content = read_torch(_file(path))
-    if not isinstance(content, dict) or content.get("format") != expected:
+def read_checkpoint(path: str | os.PathLike, expected: str, schema: type) -> dict:
+    """Read what `write_atomically` wrote, of such a ``"format"`` and as `schema` says; never runs code in it."""
+    return _checked(read_torch(path), path, expected, schema)
+
+
+def _is_not(content: Any, expected: str) -> bool:
+    return not isinstance(content, dict) or content.get("format") != expected
+
+
+def _checked(content: Any, path: str | os.PathLike, expected: str, schema: type) -> dict:
+    if _is_not(content, expected):
         raise ModelError(f"{path} is a torch file, but not a {expected} file")
+    try:
+        check(schema, content)
+    except ValueError as error:
+        raise ModelError(f"{path} is damaged, or was changed: {error}") from None
     return content
-
-
-def _file(path: str | os.PathLike) -> Path:
-    path = Path(path)
-    if path.is_dir():
-        raise ModelError(f"{path} is a folder; a model is a file such as {path / 'model.pt'}")
-    return path
 
 
 def read_torch(path: str | os.PathLike) -> Any:
@@ -238,7 +269,9 @@ def read_torch(path: str | os.PathLike) -> Any:
     ModelError
         If the file is damaged, is not torch's, or holds anything but tensors and plain containers.
     """
-    path = Path(path)
+    path = user_path(path)
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder; a model is a file such as {path / 'model.pt'}")
     if not path.exists():
         raise FileNotFoundError(f"no such file: {path}")
     damaged = f"{path} is damaged (truncated?) or is not a file that torch.save wrote"
@@ -248,7 +281,7 @@ def read_torch(path: str | os.PathLike) -> Any:
             raise ModelError(f"{path} is empty" if kind == "empty" else damaged)
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported" not in str(error):  # "Unsupported global", "Unsupported operand": torch's own refusal
+        if "unsupported" not in str(error).lower():  # "Unsupported global", …: torch's own refusal
             raise ModelError(damaged) from None
         raise ModelError(
             f"{path} holds Python objects that could run code when loaded; refused. "
@@ -258,21 +291,14 @@ def read_torch(path: str | os.PathLike) -> Any:
         raise
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror or error}") from None
-    except (
-        RuntimeError,
-        EOFError,
-        KeyError,
-        ValueError,
-        IndexError,
-        AttributeError,
-        TypeError,
-        zipfile.BadZipFile,
-    ):
+    except Exception:  # whatever a damaged file makes torch raise
         raise ModelError(damaged) from None
 
 
 def _kind(path: Path) -> str:
     if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            check_sizes(archive)
         return "torch"
     with path.open("rb") as file:
         start = file.read(14)

@@ -23,6 +23,7 @@ from torch import nn
 
 from mclass import audio
 from mclass._arrays import as_tensor
+from mclass._files import user_path
 from mclass.errors import ModelError
 from mclass.models.base import WaveformModel, check_num_tags
 
@@ -35,7 +36,7 @@ class _FromFolder(WaveformModel):
 
     def __init__(self, path: str | os.PathLike, sample_rate: int | None, seconds: float, model_type: str | None):
         super().__init__()
-        self.path = Path(path).expanduser()
+        self.path = user_path(path)
         transformers = _transformers()
         kind = _check_folder(self.path, transformers, model_type)
         local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}

@@ -24,6 +24,7 @@ import torch
 
 from mclass import models, tags
 from mclass._download import download, file_sha256
+from mclass._files import user_path
 from mclass.datasets.cache import home
 from mclass.errors import ModelError, unknown_name
 from mclass.models import WaveformModel
@@ -181,6 +182,8 @@ def from_original(name: str, state_dict: Mapping[str, torch.Tensor]) -> Waveform
         if key not in own or own[key].shape != value.shape:
             expected = tuple(own[key].shape) if key in own else "nothing of that name"
             raise ModelError(f"{refused}{key!r} has shape {tuple(value.shape)}, expected {expected}")
+        if not value.isfinite().all():
+            raise ModelError(f"{refused}{key!r} holds NaN or infinity")
     missing = {key for key in own.keys() - ours.keys() if not key.endswith("num_batches_tracked")}
     missing = {key for key in missing if not key.startswith(OPTIONAL.get(name, ()))}
     headless = {key for key in missing if key.startswith("head.")}
@@ -219,7 +222,7 @@ def _local(checkpoint: Checkpoint) -> Path | None:
     chosen = os.environ.get("MCLASS_CHECKPOINTS", "").strip()
     if not chosen:
         return None
-    root = Path(chosen).expanduser()
+    root = user_path(chosen)
     if root.is_file():
         return root
     if not root.is_dir():

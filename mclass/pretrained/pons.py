@@ -21,7 +21,7 @@ import filelock
 
 from mclass import models, tags
 from mclass._download import file_sha256
-from mclass._files import replacing
+from mclass._files import replacing, user_path
 from mclass.datasets.cache import home
 from mclass.errors import DownloadError, ModelError
 from mclass.models import WaveformModel
@@ -143,7 +143,7 @@ def load(name: str, path: str | os.PathLike | None = None, *, progress: bool = T
 def _given() -> Path | None:
     """The wheel below ``MCLASS_CHECKPOINTS``, if it is there."""
     chosen = os.environ.get("MCLASS_CHECKPOINTS", "").strip()
-    root = Path(chosen).expanduser()
+    root = user_path(chosen)
     candidates = [root] if root.suffix == ".whl" else [root / WHEEL, root / "pons" / WHEEL]
     return next((path for path in candidates if chosen and path.is_file()), None)
 

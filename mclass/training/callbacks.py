@@ -5,6 +5,7 @@ Taught in: 04_supervised.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 
@@ -15,8 +16,9 @@ import torch
 
 from mclass import models
 from mclass._files import replacing, sweep
-from mclass.errors import ModelError
-from mclass.models.files import read_checkpoint, write_atomically
+from mclass._schemas import RunState
+from mclass.errors import ModelError, shortened
+from mclass.models.files import fill, read_checkpoint, write_atomically
 from mclass.training.distributed import is_first
 
 FORMAT = "mclass run"
@@ -104,7 +106,12 @@ class Keeper(lightning.Callback):
             sweep(self.folder)
         if not last.exists():
             return
-        state = read_checkpoint(last, FORMAT)
+        state = read_checkpoint(last, FORMAT, RunState)
+        for row in state["rows"]:
+            if not all(math.isfinite(row.get(name, math.nan)) for name in (self.monitor, "valid_loss")):
+                raise ModelError(
+                    f"{last} is damaged, or was changed: an epoch has no {self.monitor} or valid_loss"
+                )
         for name in {**self.config, **state["config"]}:
             before, now = state["config"].get(name), self.config.get(name)
             if before != now:
@@ -120,13 +127,20 @@ class Keeper(lightning.Callback):
     def on_train_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
         if self._state is None:
             return
-        task.load_state_dict(self._state["task"])
-        for optimizer, state in zip(trainer.optimizers, self._state["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
-        for config, state in zip(trainer.lr_scheduler_configs, self._state["schedulers"], strict=True):
-            config.scheduler.load_state_dict(state)
-        if self._state.get("precision"):  # what keeps the gradients of fp16 in range
-            trainer.precision_plugin.load_state_dict(self._state["precision"])
+        try:
+            fill(task, self._state["task"])
+            for optimizer, state in zip(trainer.optimizers, self._state["optimizers"], strict=True):
+                _restore(optimizer, state)
+            for config, state in zip(trainer.lr_scheduler_configs, self._state["schedulers"], strict=True):
+                _check_alike(config.scheduler.state_dict(), state, "schedule")
+                config.scheduler.load_state_dict(state)
+            if self._state.get("precision"):  # what keeps the gradients of fp16 in range
+                trainer.precision_plugin.load_state_dict(self._state["precision"])
+        except (ValueError, RuntimeError, TypeError, LookupError, AttributeError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise ModelError(
+                f"{self.folder / 'last.ckpt'} does not fit this run, is damaged, or was changed: {reason}"
+            ) from None
         self._state = None
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
@@ -175,6 +189,39 @@ class Keeper(lightning.Callback):
                 self.history.to_csv(temporary, index=False)
         except OSError as error:
             raise ModelError(f"cannot write in {self.folder}: {error.strerror or error}") from None
+
+
+def _restore(optimizer: torch.optim.Optimizer, state: dict) -> None:
+    """Load an optimizer's state, if it is of such an optimizer, of weights of such shapes, and finite."""
+    _check_alike(optimizer.state_dict()["param_groups"], state["param_groups"], "optimizer")
+    optimizer.load_state_dict(state)
+    kinds = set()  # of what is kept for each weight: names, and whether it is a number for all of it
+    for weights, values in optimizer.state.items():
+        for name, value in values.items():
+            if value is None:
+                continue
+            shaped = isinstance(value, torch.Tensor) and value.shape in ((), weights.shape)
+            if not shaped or not value.isfinite().all() or (value.ndim == 0 < weights.ndim and value < 0):
+                raise ValueError(f"the optimizer's {name} is no tensor of the weights' shape, or is not finite")
+        kinds.add(tuple((name, None if value is None else value.ndim == 0) for name, value in values.items()))
+    if len(kinds) > 1 and all(weights.ndim for weights in optimizer.state):
+        raise ValueError("the optimizer keeps something else for some weights than for others")
+
+
+def _check_alike(fresh: object, stored: object, place: str) -> None:
+    """Refuse what has other entries than the state of something that was just made, or no numbers where it has."""
+    if isinstance(fresh, dict | list | tuple):
+        same = isinstance(stored, dict) if isinstance(fresh, dict) else isinstance(stored, list | tuple)
+        if not same or (isinstance(fresh, list | tuple) and len(fresh) != len(stored)):
+            raise ValueError(f"{place} has other entries")
+        for key in fresh if isinstance(fresh, dict) else range(len(fresh)):
+            _check_alike(fresh[key], stored[key], f"{place}.{key}")
+    elif isinstance(fresh, int | float):
+        number = isinstance(stored, int | float) and isinstance(fresh, bool) == isinstance(stored, bool)
+        if not number or (math.isfinite(fresh) and not math.isfinite(stored)):
+            raise ValueError(f"{place} is {shortened(stored)}")
+    elif isinstance(fresh, str) and not isinstance(stored, str):
+        raise ValueError(f"{place} is {shortened(stored)}")
 
 
 class TensorBoard(lightning.Callback):

@@ -24,7 +24,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader, Subset
 
 from mclass import models
-from mclass._files import scratch, writing
+from mclass._files import scratch, user_path, writing
 from mclass.datasets import MusicDataset
 from mclass.datasets.shards import Shards
 from mclass.datasets.streaming import ShardStream
@@ -204,7 +204,7 @@ def fit(
         "data": data_fingerprint(train),
     }
     with ExitStack() as stack:
-        path = Path(folder) if folder is not None else stack.enter_context(scratch("mclass-run-"))
+        path = user_path(folder) if folder is not None else stack.enter_context(scratch("mclass-run-"))
         keeper = Keeper(path, config, task.monitor, task.larger_is_better, seed=seed, patience=patience)
         keeper.create()
         if folder is not None and (devices * num_nodes == 1 or distributed.is_first()):

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from mclass._schemas import read_arrays
 from mclass.datasets import cache
 from mclass.datasets.base import MusicDataset, Subset, split_by_group
 from mclass.datasets.etude.annotation import annotate, listen
@@ -105,8 +106,9 @@ class Etude(MusicDataset):
             f"etude/{size}-{_recipe()}", lambda folder: self._build(folder, size, workers), num_bytes
         )
         self._waveforms = cache.open_waveforms(self.folder / "waveforms.i16", (num_clips, self.clip_samples))
-        with np.load(self.folder / "labels.npz", allow_pickle=False) as arrays:
-            self.labels, self.oracle, self.styles = arrays["weak"], arrays["oracle"], arrays["styles"]
+        needed = {"weak": ("u", 2), "oracle": ("u", 2), "styles": ("U", 1)}
+        arrays = read_arrays(self.folder / "labels.npz", needed)
+        self.labels, self.oracle, self.styles = arrays["weak"], arrays["oracle"], arrays["styles"]
         tracks = first_track + np.arange(num_tracks)
         self.track_ids = np.repeat(tracks, clips_per_track)
         self.artist_ids = self.track_ids // TRACKS_PER_ARTIST
