@@ -178,3 +178,12 @@ def test_devices_that_compute_nothing(made, capsys):
     for device in ("meta", "", "cpu:x", "fpga", "cuda:999", "hpu", "٣"):
         line = error(["tag", made["recording"], "--model", made["run"], "--device", device], capsys)
         assert "is not there" in line
+
+
+def test_more_processes_than_a_machine_can_run(made, tmp_path, capsys):
+    data = ["--root", made["recording"].parents[1], "--workers", 1_000_000]
+    few = ["--model", "cnn_1d", "--epochs", 1]
+    assert "here at most" in error(["train", *data, *few, "--out", tmp_path / "run"], capsys)
+    assert "here at most" in error(["data", "check", *data], capsys)
+    assert "here at most" in error(["data", "shard", *data, "--out", tmp_path / "shards"], capsys)
+    assert not (tmp_path / "run").exists()

@@ -59,6 +59,11 @@ def map_clips(
     >>> list(map_clips(clip_name, etude, [0, 1], workers=1))
     ['etude track 0, clip 0 (new age)', 'etude track 0, clip 1 (new age)']
     """
+    most = max(64, 4 * (os.cpu_count() or 1))
+    if workers == 0 or workers > most:
+        raise ValueError(
+            f"workers is a number of processes, here at most {most}, or -1 for one per core, got {workers}"
+        )
     if workers == 1 or len(tasks) < 2 or len(dataset) <= _FEW:
         yield from (function(dataset, task) for task in tasks)
         return

@@ -351,6 +351,9 @@ def _check_options(
     for name, (value, lowest) in whole.items():
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < lowest:
             raise ValueError(f"{name} must be an integer of at least {lowest}, got {value!r}")
+    most = max(64, 4 * (os.cpu_count() or 1))
+    if num_workers > most:
+        raise ValueError(f"num_workers is a number of processes, here at most {most}, got {num_workers}")
     if logger not in LOGGERS:
         raise ValueError(unknown_name("logger", logger, LOGGERS))
     if precision not in PRECISIONS:
