@@ -6,6 +6,7 @@ field is wrong. Fields that a schema does not know are let through, so that newe
 
 from __future__ import annotations
 
+import json
 import math
 import zipfile
 from collections.abc import Mapping
@@ -183,12 +184,39 @@ def read_json(schema: Any, text: bytes | str, expected: str | None = None) -> An
     """
     try:
         if expected is not None:
-            found = TypeAdapter(_Formatted).validate_json(text)["format"]
+            found = _validate(_Formatted, text)["format"]
             if found != expected:
                 raise ValueError(f"its format is {shortened(found)}, not {expected!r}")
-        return TypeAdapter(schema).validate_json(text)
+        return _validate(schema, text)
     except ValidationError as error:
         raise ValueError(explained(error)) from None
+
+
+# Names of files that are not UTF-8 have halves of surrogate pairs, for which pydantic has no place; Unicode keeps
+# these places, one for each half, for private use.
+_PLACES = {half: half + 0x100000 for half in range(0xD800, 0xE000)}
+_HALVES = {place: half for half, place in _PLACES.items()}
+
+
+def _validate(schema: Any, text: bytes | str) -> Any:
+    """`text` as `schema` makes it of JSON."""
+    try:
+        return TypeAdapter(schema).validate_json(text)
+    except ValidationError as error:
+        if "surrogate" not in str(error):
+            raise
+    moved = json.dumps(_translated(json.loads(text), _PLACES))
+    return _translated(TypeAdapter(schema).validate_json(moved), _HALVES)
+
+
+def _translated(content: Any, table: Mapping[int, int]) -> Any:
+    if isinstance(content, str):
+        return content.translate(table)
+    if isinstance(content, list | tuple):
+        return type(content)(_translated(one, table) for one in content)
+    if isinstance(content, dict):
+        return {_translated(key, table): _translated(value, table) for key, value in content.items()}
+    return content
 
 
 _SMALL = 64 << 20  # bytes

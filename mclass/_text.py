@@ -10,17 +10,36 @@ import unicodedata
 _HIDDEN, _JOINERS = ("Cc", "Cf", "Cs", "Zl", "Zp"), "\u200c\u200d"
 
 
-def visible(text: object) -> str:
+def visible(text: object, keep: str = "") -> str:
     r"""Text in which nothing acts on a terminal or hides: control characters and the like are written out.
 
     For people only; files for machines keep the characters themselves.
+
+    Parameters
+    ----------
+    text : object
+    keep : str
+        Characters to leave alone, such as line breaks.
 
     Examples
     --------
     >>> print(visible("so\x1b[31mng\n\u202e3pm.wav"))
     so\x1b[31mng\n\u202e3pm.wav
     """
-    return "".join(one.encode("unicode_escape").decode() if _acts(one) else one for one in str(text))
+    return "".join(
+        one.encode("unicode_escape").decode() if _acts(one) and one not in keep else one for one in str(text)
+    )
+
+
+def line(text: str) -> str:
+    r"""The same in one line, whatever lines and spaces there were.
+
+    Examples
+    --------
+    >>> line("a\n  b\tc")
+    'a b c'
+    """
+    return visible(" ".join(text.split()))
 
 
 def one_line(content: object) -> str:

@@ -23,14 +23,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import filelock
 import numpy as np
 import pydantic
 
 from mclass import metrics
-from mclass._files import replacing
+from mclass._files import replacing, writing
+from mclass._text import visible
 from mclass.errors import DatasetError
-from mclass.grading.text import printable
 
 MAX_BYTES = 1 << 30  # of the arrays in a file, unpacked
 MAX_NAME = 40
@@ -86,7 +85,7 @@ def read(path: Path | str, kind: str) -> Table:
             missing = [name for name in wanted if name not in arrays]
             if missing:
                 raise DatasetError(
-                    f"{path}: has no array {missing[0]!r}, only {printable(', '.join(arrays)) or 'nothing'}; {how}"
+                    f"{path}: has no array {missing[0]!r}, only {visible(', '.join(arrays)) or 'nothing'}; {how}"
                 )
             ids, tags, values = (arrays[name] for name in wanted)
     except DatasetError:
@@ -95,7 +94,7 @@ def read(path: Path | str, kind: str) -> Table:
         if "pickle" in str(error):
             raise DatasetError(f"{path}: holds Python objects, which are not read. ids and tags are text: "
                                "np.array(names, dtype=str)") from None  # fmt: skip
-        raise DatasetError(f"{path}: not an .npz file ({printable(str(error))}); {how}") from None
+        raise DatasetError(f"{path}: not an .npz file ({visible(str(error))}); {how}") from None
     for name, names in (("ids", ids), ("tags", tags)):
         if names.ndim != 1 or names.dtype.kind != "U":
             raise DatasetError(f"{path}: {name} must be a list of text, got shape {names.shape} of {names.dtype}")
@@ -212,7 +211,7 @@ def submit(
     entry = Entry(name, (now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds"), **found)
     board = Path(board)
     board.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(board / ".board.lock"):  # two at once must not lose one
+    with writing(board, board / ".board.lock", wait=True):  # two at once must not lose one
         entries = [*_stored(board, _digest(truth)), entry]
         state = {"labels": _digest(truth), "entries": [asdict(one) for one in entries]}
         for file, text in (

@@ -16,16 +16,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-
-from mclass._files import replacing
+from mclass._files import replacing, writing
+from mclass._text import line, visible
 from mclass.grading import feedback as pages_of
 from mclass.grading import held_out, sandbox
 from mclass.grading.judge import Grade, judge
 from mclass.grading.notebooks import Cell, Homework, NotebookError, cells_of, homework_named, load, version_of
 from mclass.grading.process import EndedError, Process
 from mclass.grading.submissions import find
-from mclass.grading.text import line, printable
 
 MAX_REMARKS, MAX_REMARK, MAX_ANSWER = 30, 1000, 100_000  # how many; characters of one, and of an answer
 
@@ -109,18 +107,12 @@ def grade(
     homework = homework if isinstance(homework, Homework) else Homework.read(homework)
     limits = limits or Limits()
     sandbox.require(limits.isolation)
-    found, out = find(submissions, homework.name), Path(out)
-    pages = Path(feedback) if feedback is not None else out.parent / "feedback"
-    for folder in (out.parent, pages):
-        folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(out.parent / f".{out.name}.lock", timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise BlockingIOError(
-            f"{out}: is being written by another grading; wait for it, or give another --out"
-        ) from None
-    with lock:
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with writing(out):
+        found = find(submissions, homework.name)
+        pages = Path(feedback) if feedback is not None else out.parent / "feedback"
+        pages.mkdir(parents=True, exist_ok=True)
         return _grade_all(homework, found, out, pages, held_out_seed, limits, resume, progress)
 
 
@@ -170,7 +162,7 @@ def grade_one(
     more = [f"and {len(remarks) - MAX_REMARKS} more remarks"] if len(remarks) > MAX_REMARKS else []
     result.remarks = remarks[:MAX_REMARKS] + more
     for texts in (result.messages, result.answers):
-        texts |= {name: printable(text[:MAX_ANSWER], "\n\t") for name, text in texts.items()}
+        texts |= {name: visible(text[:MAX_ANSWER], "\n\t") for name, text in texts.items()}
     return result
 
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mclass._text import line
 from mclass.grading.notebooks import NotebookError, homework_named, load
-from mclass.grading.text import line
 
 # What browsers, file managers, Colab, Jupyter and learning platforms put around a name, in any letters.
 _COPY = re.compile(

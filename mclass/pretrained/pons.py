@@ -17,11 +17,9 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-
 from mclass import models, tags
 from mclass._download import file_sha256
-from mclass._files import replacing, user_path
+from mclass._files import replacing, user_path, writing
 from mclass.datasets.cache import home
 from mclass.errors import DownloadError, ModelError
 from mclass.models import WaveformModel
@@ -179,7 +177,7 @@ def fetch(progress: bool = True) -> Path:
     target = home() / "checkpoints" / "pons" / WHEEL
     by_hand = f"By hand: pip download --no-deps {REQUIREMENT}, and put {WHEEL} into {target.parent}"
     target.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(target.with_name(f".{WHEEL}.lock")):  # of two processes, one fetches
+    with writing(target, wait=True):  # of two processes, one fetches
         if target.exists():
             return target
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as folder:
