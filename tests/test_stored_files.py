@@ -424,7 +424,7 @@ def test_the_stamp_of_a_cache(tmp_path, monkeypatch):
 
 RECIPE = {
     "data": {"name": "etude", "num_tracks": 8, "clips_per_track": 2, "clip_seconds": 4.0, "seed": 0},
-    "split": {"by": "artist"},
+    "split": {"by": "track"},
     "model": {"name": "cnn_1d", "channels": 2},
     "task": {
         "name": "Tagging",

@@ -1,4 +1,7 @@
-"""What a file or folder of this package is, for whoever gave it to a command that takes something else."""
+"""What a file or folder of this package is, for whoever gave it to a command that takes something else.
+
+Taught in: 04_supervised.
+"""
 
 from __future__ import annotations
 
