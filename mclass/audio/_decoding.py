@@ -107,6 +107,17 @@ class _Prefixed(io.RawIOBase):
         super().close()
 
 
+class _Patient(io.FileIO):
+    """A file that ends where nothing came of the last 256 MB: zeros and noise may go on for terabytes."""
+
+    idle = 0  # bytes since something was decoded
+
+    def read(self, size: int = -1) -> bytes:
+        found = super().read(size) if self.idle < 1 << 28 else b""
+        self.idle += len(found)
+        return found
+
+
 class Sndfile:
     """A file opened by libsndfile.
 
@@ -165,7 +176,7 @@ class Ffmpeg:
     """
 
     def __init__(self, path: Path, kind: str | None = None):
-        self.source = open(path, "rb")  # noqa: SIM115
+        self.source = _Patient(path)
         try:
             self.container = av.open(
                 self.source, format=kind, metadata_errors="ignore", options={"format_whitelist": _DEMUXERS}
@@ -245,7 +256,9 @@ class Ffmpeg:
             except av.FFmpegError:
                 self.damaged += packet.size > 0
                 continue
-            self.decoded += len(frames)
+            if frames:
+                self.decoded += len(frames)
+                self.source.idle = 0
             yield from frames
 
     def _mono(self, mixer: Mixer) -> Iterator[np.ndarray]:

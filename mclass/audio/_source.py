@@ -156,6 +156,8 @@ def _with_end(path: Path, size: int, time: int) -> Source:
 def _end(source: Source) -> float:
     """Where the sound of a flac or an ogg ends, in seconds; 0 if ffmpeg cannot say."""
     if source.format == "FLAC":
+        if os.path.getsize(source.path) > 4 * source.num_samples * source.channels + (1 << 26):
+            return math.inf  # more than so many samples and a picture can take
         with open(source.path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if data.find(b"fLaC", 4) >= 0:  # joined files: both have a first sample
                 return math.inf
@@ -204,7 +206,13 @@ class _Facts:
         self.mp3 = self.pages = self.samples = None
         self.promised, self.notes = 0.0, []  # seconds; warnings
         self.stopped = False  # whether libsndfile gave up before the end
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            self._look()
+        except OSError as error:
+            raise AudioError(f"{path}: cannot be read: {error.strerror}.") from None
+
+    def _look(self) -> None:
+        with open(self.path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if _mpeg.is_mp3(self.head):
                 self.mp3 = _mpeg.find_frames(data)
             elif self.head[:4] == b"OggS":
