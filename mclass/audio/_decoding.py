@@ -6,7 +6,6 @@ know or not read to its end, from the beginning on.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 from collections.abc import Iterator
@@ -143,6 +142,7 @@ class Sndfile:
             self.file.frames,
         )
         self.format, self.encoding = self.file.format, self.file.subtype
+        self.failed = False  # with an error, and not because the file ended
         self.notes: list[str] = []
 
     def blocks(self, first: int = 0, count: int | None = None, mixer: Mixer | None = None) -> Iterator[np.ndarray]:
@@ -150,7 +150,7 @@ class Sndfile:
         mixer = mixer or Mixer()
         most = max(1, min(_BLOCK, 2 * _BLOCK // self.channels))
         count = self.num_samples if count is None else count
-        with contextlib.suppress(soundfile.LibsndfileError, RuntimeError):
+        try:
             if first or self.format == "MP3":  # whose decoder rounds differently at first if it did not seek
                 self.file.seek(first)
             while count > 0:
@@ -159,6 +159,8 @@ class Sndfile:
                     break
                 count -= len(block)
                 yield mixer(block)
+        except (soundfile.LibsndfileError, RuntimeError):
+            self.failed = True
 
     def close(self) -> None:
         self.file.close()

@@ -186,7 +186,10 @@ def _measured(path: Path, size: int, time: int) -> Source:
             if cut
             else f"{path}: has no samples. Export the recording again."
         )
-    return replace(best, problem=facts.problem(best), checked=True)
+    problem = facts.problem(best)
+    if facts.broken and best.num_samples / best.sample_rate < facts.promised:
+        raise AudioError(f"{path}: {problem}. Copy or download it again.")
+    return replace(best, problem=problem, checked=True)
 
 
 class _Facts:
@@ -205,6 +208,7 @@ class _Facts:
             raise _not_audio(path, guess)
         self.mp3 = self.pages = self.samples = None
         self.promised, self.notes = 0.0, []  # seconds; warnings
+        self.broken = False  # a flac that libsndfile refuses
         self.stopped = False  # whether libsndfile gave up before the end
         try:
             self._look()
@@ -279,6 +283,7 @@ class _Facts:
                 if "MPEG" not in file.encoding and 0 < claim < 1 << 62:
                     self.promised = max(self.promised, claim / file.sample_rate)
                     self.stopped = count < claim
+                    self.broken = file.failed and file.format == "FLAC"
                 jumps = count == claim and file.format not in ("MP3", "OGG") and file.encoding not in _NO_JUMPS
                 return replace(source, num_samples=count, jumps=jumps)
             if count and file.convincing:
