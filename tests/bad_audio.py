@@ -51,7 +51,7 @@ def without_xing(path: Path) -> Path:
     return bare
 
 
-CUT = tuple(f"cut {suffix}" for suffix in ("16.wav", "float.wav", "flac", "ogg", "opus", "mp3"))
+CUT = tuple(f"cut {suffix}" for suffix in ("16.wav", "float.wav", "ogg", "opus", "mp3"))
 
 
 def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
@@ -71,7 +71,7 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
     add("web page", "page.mp3", b"<!DOCTYPE html><html><body>404</body></html>", "web page")
     add("random bytes", "random.mp3", np.random.default_rng(0).bytes(20_000), "not audio")
     add("no suffix known", "random.raw", np.random.default_rng(0).bytes(20_000), "not audio")
-    for kind in CUT:
+    for kind in (*CUT, "cut flac"):  # of a cut flac libsndfile reads nothing
         files[kind] = (cut(write(folder, kind.removeprefix("cut "), audio, rate), 0.6), "truncated")
     files["cut in the header"] = (cut(folder / "sound.16.wav", 0.0005), "damaged")
     files["header alone"] = (folder / "header.wav", "truncated")

@@ -12,6 +12,7 @@ import zlib
 from typing import NamedTuple
 
 _UNKNOWN_SIZE = 0x7FFF0000  # programs that write to a pipe put a number about this large, or larger
+_FAR = 1 << 26  # bytes behind a page in which another is looked for
 
 
 class Samples(NamedTuple):
@@ -109,7 +110,7 @@ def find_pages(data: mmap.mmap) -> Pages:
             highest = granule
         damaged |= _checksum(data[position : position + size]) != data[position + 22 : position + 26]
         position += size
-    stray = data.find(b"OggS", position + 1) >= 0
+    stray = data.find(b"OggS", position + 1, position + _FAR) >= 0
     problem = (
         "pages are missing or damaged"
         if gap or damaged

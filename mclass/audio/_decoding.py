@@ -6,7 +6,6 @@ know or not read to its end, from the beginning on.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 from collections.abc import Iterator
@@ -107,6 +106,17 @@ class _Prefixed(io.RawIOBase):
         super().close()
 
 
+class _Patient(io.FileIO):
+    """A file that ends where nothing came of the last 256 MB: zeros and noise may go on for terabytes."""
+
+    idle = 0  # bytes since something was decoded
+
+    def read(self, size: int = -1) -> bytes:
+        found = super().read(size) if self.idle < 1 << 28 else b""
+        self.idle += len(found)
+        return found
+
+
 class Sndfile:
     """A file opened by libsndfile.
 
@@ -132,6 +142,7 @@ class Sndfile:
             self.file.frames,
         )
         self.format, self.encoding = self.file.format, self.file.subtype
+        self.failed = False  # with an error, and not because the file ended
         self.notes: list[str] = []
 
     def blocks(self, first: int = 0, count: int | None = None, mixer: Mixer | None = None) -> Iterator[np.ndarray]:
@@ -139,7 +150,7 @@ class Sndfile:
         mixer = mixer or Mixer()
         most = max(1, min(_BLOCK, 2 * _BLOCK // self.channels))
         count = self.num_samples if count is None else count
-        with contextlib.suppress(soundfile.LibsndfileError, RuntimeError):
+        try:
             if first or self.format == "MP3":  # whose decoder rounds differently at first if it did not seek
                 self.file.seek(first)
             while count > 0:
@@ -148,6 +159,8 @@ class Sndfile:
                     break
                 count -= len(block)
                 yield mixer(block)
+        except (soundfile.LibsndfileError, RuntimeError):
+            self.failed = True
 
     def close(self) -> None:
         self.file.close()
@@ -165,7 +178,7 @@ class Ffmpeg:
     """
 
     def __init__(self, path: Path, kind: str | None = None):
-        self.source = open(path, "rb")  # noqa: SIM115
+        self.source = _Patient(path)
         try:
             self.container = av.open(
                 self.source, format=kind, metadata_errors="ignore", options={"format_whitelist": _DEMUXERS}
@@ -245,7 +258,9 @@ class Ffmpeg:
             except av.FFmpegError:
                 self.damaged += packet.size > 0
                 continue
-            self.decoded += len(frames)
+            if frames:
+                self.decoded += len(frames)
+                self.source.idle = 0
             yield from frames
 
     def _mono(self, mixer: Mixer) -> Iterator[np.ndarray]:

@@ -13,6 +13,7 @@ _BITRATES = {  # kbit/s by index
     True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
+_FAR = 1 << 26  # bytes of zeros after which nothing is looked for
 _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 
 
@@ -121,5 +122,6 @@ def _only_tags(data: mmap.mmap, position: int) -> bool:
         elif (after := _after_id3(data, position)) > position:
             position = after
         else:
-            return not any(data[position : position + 4096]) and not data[position:].strip(b"\0")
+            steps = range(position, min(len(data), position + _FAR), 1 << 20)
+            return not any(data[step : step + (1 << 20)].strip(b"\0") for step in steps)
     return True

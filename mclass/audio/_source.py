@@ -157,6 +157,8 @@ def _with_end(path: Path, size: int, time: int) -> Source:
 def _end(source: Source) -> float:
     """Where the sound of a flac or an ogg ends, in seconds; 0 if ffmpeg cannot say."""
     if source.format == "FLAC":
+        if os.path.getsize(source.path) > 4 * source.num_samples * source.channels + (1 << 26):
+            return math.inf  # more than so many samples and a picture can take
         with open(source.path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if data.find(b"fLaC", 4) >= 0:  # joined files: both have a first sample
                 return math.inf
@@ -185,7 +187,10 @@ def _measured(path: Path, size: int, time: int) -> Source:
             if cut
             else f"{path}: has no samples. Export the recording again."
         )
-    return replace(best, problem=facts.problem(best), checked=True)
+    problem = facts.problem(best)
+    if facts.broken and best.num_samples / best.sample_rate < facts.promised:
+        raise AudioError(f"{path}: {problem}. Copy or download it again.")
+    return replace(best, problem=problem, checked=True)
 
 
 class _Facts:
@@ -204,8 +209,15 @@ class _Facts:
             raise _not_audio(path, guess)
         self.mp3 = self.pages = self.samples = None
         self.promised, self.notes = 0.0, []  # seconds; warnings
+        self.broken = False  # a flac that libsndfile refuses
         self.stopped = False  # whether libsndfile gave up before the end
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            self._look()
+        except OSError as error:
+            raise AudioError(f"{path}: cannot be read: {error.strerror}.") from None
+
+    def _look(self) -> None:
+        with open(self.path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if _mpeg.is_mp3(self.head):
                 self.mp3 = _mpeg.find_frames(data)
             elif self.head[:4] == b"OggS":
@@ -272,6 +284,7 @@ class _Facts:
                 if "MPEG" not in file.encoding and 0 < claim < 1 << 62:
                     self.promised = max(self.promised, claim / file.sample_rate)
                     self.stopped = count < claim
+                    self.broken = file.failed and file.format == "FLAC"
                 jumps = count == claim and file.format not in ("MP3", "OGG") and file.encoding not in _NO_JUMPS
                 return replace(source, num_samples=count, jumps=jumps)
             if count and file.convincing:

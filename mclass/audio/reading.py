@@ -126,8 +126,9 @@ def read(
     Raises
     ------
     AudioError
-        As `info`; also if the part asked for is not inside the file, is longer than the hours that the environment
-        variable ``MCLASS_MAX_HOURS`` allows (4), holds samples that are NaN, infinite or above 2**31, or if the
+        As `info`, and for a flac that was cut off; also if the part asked for is not inside the file, is longer
+        than the hours that the environment variable ``MCLASS_MAX_HOURS`` allows (4), holds
+        samples that are NaN, infinite or above 2**31, or if the
         channels of the whole file cancel each other (of a part: a warning).
 
     Examples
