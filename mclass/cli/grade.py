@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mclass._files import is_stream
+from mclass._files import is_stream, writing
 from mclass._text import visible
 from mclass.cli.options import check_writable, positive
 
@@ -83,23 +83,24 @@ def command(options: argparse.Namespace) -> int:
 
     isolation = "none" if options.trust_submissions else "bwrap"
     sandbox.require(isolation)
-    print(f"mclass: {_MODES[isolation]}", file=sys.stderr)
 
     def tell(one) -> None:
         remarks = visible(f"  ({'; '.join(one.remarks)})") if one.remarks else ""
         total = f"{one.total(homework):g} of {sum(homework.questions.values()):g}"
         print(f"{visible(one.student)}: {total}{remarks}", flush=True)
 
-    grades = grade(
-        homework,
-        options.submissions,
-        out,
-        feedback=options.feedback,
-        held_out_seed=options.held_out_seed,
-        limits=Limits(options.seconds, options.cell_seconds, options.memory, isolation),
-        resume=options.resume,
-        progress=tell,
-    )
+    with writing(out):
+        print(f"mclass: {_MODES[isolation]}", file=sys.stderr)
+        grades = grade(
+            homework,
+            options.submissions,
+            out,
+            feedback=options.feedback,
+            held_out_seed=options.held_out_seed,
+            limits=Limits(options.seconds, options.cell_seconds, options.memory, isolation),
+            resume=options.resume,
+            progress=tell,
+        )
     broken = [one for one in grades if set(one.messages.values()) == {"not graded"}]
     print(f"{out}: {len(grades)} students graded", file=sys.stderr)
     return int(bool(broken))
