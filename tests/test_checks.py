@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from mclass import datasets
-from mclass.datasets import workers
+from mclass.datasets import checks, workers
 from mclass.datasets.fingerprint import Fingerprint, find_copies, fingerprint
 from mclass.errors import DatasetError
 
@@ -284,3 +284,19 @@ def test_links_that_lead_round_in_circles(music):
         report = check(load(music, on_error="skip"), near=False)
     assert kinds(report) == {("missing", "problem"): ["low9-0.wav"]}
     assert report.counts["clips"] == 12
+
+
+def test_a_clip_is_heard_in_pieces_as_it_is_in_one(music, monkeypatch):
+    """Long recordings never are in memory whole; what is found of them does not depend on it."""
+    dataset = load(music)
+    whole = checks._look(dataset, ([*range(len(dataset))], True))
+    monkeypatch.setattr(checks, "LONGEST", 0.3)
+    pieces = checks._look(dataset, ([*range(len(dataset))], True))
+    assert max(clip.samples for clip in whole) > 2 * 0.3 * dataset.sample_rate
+    for one, other in zip(whole, pieces, strict=True):
+        assert (one.samples, one.digest, one.silent, one.error) == (
+            other.samples,
+            other.digest,
+            other.silent,
+            other.error,
+        )

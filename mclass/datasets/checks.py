@@ -19,7 +19,7 @@ from tqdm import tqdm
 from mclass._files import replacing, user_path
 from mclass._text import visible
 from mclass.datasets.base import MusicDataset
-from mclass.datasets.fingerprint import find_copies, fingerprint
+from mclass.datasets.fingerprint import LONGEST, find_copies, fingerprint
 from mclass.datasets.prepared import to_int16
 from mclass.datasets.shards import PARTS
 from mclass.datasets.workers import chunked, clip_name, map_clips, split_indices
@@ -183,14 +183,24 @@ def _look(dataset: MusicDataset, task: tuple[list[int], bool]) -> list[_Clip]:
     found = []
     for index in group:
         try:
-            samples = dataset.waveform(index).numpy()
-            digest = hashlib.blake2b(to_int16(samples), digest_size=16).hexdigest()
-            mark = fingerprint(samples, dataset.sample_rate) if near else None
+            found.append(_hear(dataset, index, near))
         except (AudioError, DatasetError, MemoryError) as error:
             found.append(_Clip(error=str(error) or "is too long for the memory that is left"))
-            continue
-        found.append(_Clip(samples.size, "", not samples.any(), digest, mark))
     return found
+
+
+def _hear(dataset: MusicDataset, index: int, near: bool) -> _Clip:
+    """Decode a clip, however long, no more than a piece of it at once."""
+    length, piece = dataset.num_samples(index), round(LONGEST * dataset.sample_rate)
+    digest, clip = hashlib.blake2b(digest_size=16), _Clip(length, silent=True)
+    for start in range(0, length, piece):
+        samples = dataset.waveform(index, start, min(piece, length - start)).numpy()
+        digest.update(to_int16(samples))
+        clip.silent &= not samples.any()
+        if near and start == 0:
+            clip.print = fingerprint(samples, dataset.sample_rate)
+    clip.digest = digest.hexdigest()
+    return clip
 
 
 def _check_files(dataset: MusicDataset, report: CheckReport) -> None:

@@ -38,7 +38,8 @@ _FLOOR = 1e-3  # a peak 60 dB below the recording's largest is noise
 _HASH_SHIFT, _CLIP_SHIFT = 40, 16  # in a row of the table: 23 bits of landmark, 24 of clip, 16 of time
 # Landmarks of more clips than this say little and cost much: ignored, as a search for texts ignores "the".
 _COMMON_COUNT, _COMMON_SHARE = 50, 0.01
-_MAX_FRAMES = 1 << _CLIP_SHIFT  # 35 minutes; the rest of a longer recording is left out
+_MAX_FRAMES = 1 << _CLIP_SHIFT  # the rest of a longer recording is left out
+LONGEST = _MAX_FRAMES * _HOP / RATE  # seconds: 35 minutes
 
 
 class Match(NamedTuple):
