@@ -157,7 +157,10 @@ class Index:
                     raise ValueError("it has another format")
                 files, embeddings = arrays["files"].tolist(), arrays["embeddings"]
                 model, code = str(arrays["model"]), str(arrays["fingerprint"])
-                paths = arrays.get("paths", arrays["files"][:0]).tolist()  # not in older ones
+                places = arrays.get("paths", arrays["files"][:0])  # not in older ones
+                if places.dtype.kind != "U" or places.ndim != 1:
+                    raise ValueError("paths are no names")
+                paths = places.tolist()
             return cls(files, embeddings, model, code, paths)
         except Exception as error:  # whatever pyarrow makes of a damaged file, too
             reason = "" if isinstance(error, KeyError | IndexError) else f" ({' '.join(str(error).split())})"

@@ -107,17 +107,17 @@ class Keeper(lightning.Callback):
         if not last.exists():
             return
         state = read_checkpoint(last, FORMAT, RunState)
-        for row in state["rows"]:
-            if not all(math.isfinite(row.get(name, math.nan)) for name in (self.monitor, "valid_loss")):
-                raise ModelError(
-                    f"{last} is damaged, or was changed: an epoch has no {self.monitor} or valid_loss"
-                )
         for name in {**self.config, **state["config"]}:
             before, now = state["config"].get(name), self.config.get(name)
             if before != now:
                 raise ModelError(
                     f"the run in {self.folder} has {name} = {before!r} and this one {now!r}; "
                     "to resume, use the same"
+                )
+        for row in state["rows"]:
+            if not all(math.isfinite(row.get(name, math.nan)) for name in (self.monitor, "valid_loss")):
+                raise ModelError(
+                    f"{last} is damaged, or was changed: an epoch has no {self.monitor} or valid_loss"
                 )
         if not self.model_path.exists():
             raise ModelError(f"{self.model_path} is missing, so the run cannot be resumed; delete the folder")
