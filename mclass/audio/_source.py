@@ -60,6 +60,13 @@ class Source:
             return Sndfile(self.path, self.prefix)
         return Ffmpeg(self.path, *([] if self.decoder == "ffmpeg" else [self.decoder.removeprefix("ffmpeg ")]))
 
+    def damaged(self, first: int = 0, last: int | None = None) -> bool:
+        """Whether pages of an ogg are damaged: of the whole file, or of a part."""
+        if self.format != "OGG" or self.checked:
+            return False
+        with open(self.path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _containers.has_damage(data, first, last)
+
     def blocks(self, first: int = 0, count: int | None = None, mixer: Mixer | None = None) -> Iterator[np.ndarray]:
         """Samples from `first` on, channels averaged: at most `count`, less where the file fails."""
         skip = first if not self.jumps else min(first, self.preroll)
@@ -151,6 +158,7 @@ def _with_end(path: Path, size: int, time: int) -> Source:
     else:  # where an ogg ends inside its last block the decoders do not agree
         whole = end < source.num_samples + _OGG_BLOCK
         whole = whole and sum(map(len, source.blocks(source.num_samples - 1, 1))) == 1
+        whole = whole and not source.damaged()
     return replace(source, checked=True) if whole else _measured(path, size, time)
 
 
@@ -175,7 +183,7 @@ def _end(source: Source) -> float:
 @functools.lru_cache(_KEPT)
 def _measured(path: Path, size: int, time: int) -> Source:
     """The file as the decoder reads it that finds more of it, from its beginning to its end."""
-    facts = _Facts(path, size)
+    facts = _Facts(path, size, checksums=True)
     found = [*filter(None, (facts.count("libsndfile"), facts.count("ffmpeg")))]
     if not found:
         raise _not_audio(path)
@@ -202,8 +210,8 @@ class _Facts:
         If it is text or a web page.
     """
 
-    def __init__(self, path: Path, size: int):
-        self.path, self.size = path, size
+    def __init__(self, path: Path, size: int, checksums: bool = False):
+        self.path, self.size, self.checksums = path, size, checksums
         self.head = read_head(path)
         if guess := looks_like(self.head):
             raise _not_audio(path, guess)
@@ -221,7 +229,7 @@ class _Facts:
             if _mpeg.is_mp3(self.head):
                 self.mp3 = _mpeg.find_frames(data)
             elif self.head[:4] == b"OggS":
-                self.pages = _containers.find_pages(data)
+                self.pages = _containers.find_pages(data, self.checksums)
             else:
                 self.samples = _containers.find_samples(data)
 

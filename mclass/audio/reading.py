@@ -283,6 +283,8 @@ def _part(source: Source, sample_rate: int, start: int, num_samples: int, mixer:
     pieces = [*_complete(source, first, min(last, source.num_samples) - first, mixer)]
     samples = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
     [samples] = _checked(source, iter([samples]))
+    if source.damaged(first, last):  # what comes behind a page that is left out moves up
+        raise _ShortError
     part = resample_array(samples, source.sample_rate, sample_rate)[offset : offset + num_samples]
     return np.ascontiguousarray(part)
 
