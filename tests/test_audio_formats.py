@@ -5,11 +5,17 @@ import json
 import struct
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import audio_cases
+import numpy as np
 import pytest
 import soundfile
+
+from mclass import audio
+from mclass.audio import _containers
+from mclass.errors import AudioError
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +169,40 @@ def test_gsm_in_which_libsndfile_cannot_seek(tmp_path):
     assert row["ours"] == row["libsndfile"] >= 1
     assert row["part"]
     assert not row["warning"]
+
+
+def test_a_part_of_an_ogg_costs_the_checksums_of_its_own_pages_and_notices_damage_in_them(tmp_path, monkeypatch):
+    rate = 16_000
+    samples = np.random.default_rng(0).uniform(-0.3, 0.3, 60 * rate)
+    soundfile.write(tmp_path / "whole.ogg", samples, rate)
+    data = bytearray((tmp_path / "whole.ogg").read_bytes())
+    data[len(data) // 2] ^= 255  # about 30 s
+    (tmp_path / "damaged.ogg").write_bytes(data)
+    checked = []
+    real = _containers._checksum
+    monkeypatch.setattr(_containers, "_checksum", lambda page: checked.append(len(page)) or real(page))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for second in (2, 50):
+            part = audio.read(tmp_path / "damaged.ogg", rate, second * rate, 3 * rate)
+            expected, _ = soundfile.read(tmp_path / "whole.ogg", 3 * rate, second * rate)
+            np.testing.assert_allclose(part.numpy(), expected, atol=1e-5)
+    assert 0 < sum(checked) < 0.4 * len(data)
+    with pytest.warns(UserWarning, match="truncated or damaged"):
+        audio.read(tmp_path / "damaged.ogg", rate, 28 * rate, 4 * rate)
+
+
+def test_a_chunk_that_claims_to_end_nowhere_is_a_damaged_file_and_no_traceback(tmp_path, capfd):
+    samples = np.random.default_rng(0).uniform(-0.3, 0.3, 100_000)
+    for at in range(40, 400, 24):  # in and behind the heads of chunks: one becomes longer than any file
+        path = tmp_path / f"{at}.w64"
+        soundfile.write(path, samples, 16_000, format="W64")
+        data = path.read_bytes()
+        path.write_bytes(data[:at] + b"\xff" * 600 + data[at:])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                assert audio.read(path, 16_000).isfinite().all()
+            except AudioError as error:
+                assert str(path) in str(error)
+    assert "Traceback" not in capfd.readouterr().err

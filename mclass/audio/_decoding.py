@@ -111,6 +111,13 @@ class _Patient(io.FileIO):
 
     idle = 0  # bytes since something was decoded
 
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Where the file stands now; -1, the C library's word for no, at an offset that no file has."""
+        try:
+            return super().seek(offset, whence)
+        except OSError:
+            return -1
+
     def read(self, size: int = -1) -> bytes:
         found = super().read(size) if self.idle < 1 << 28 else b""
         self.idle += len(found)
