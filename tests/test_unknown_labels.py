@@ -421,6 +421,17 @@ def test_stored_formats_keep_the_mask(table, tmp_path):
         datasets.prepare(data, tmp_path / "ready", progress=False)
 
 
+@pytest.mark.parametrize("mask", [np.ones((6, 2), bool), np.ones((5, 3), bool), np.ones((6, 3), int)])
+def test_a_mask_that_does_not_fit_its_labels_is_a_damaged_file(mask, tmp_path):
+    ready = datasets.prepare(Judged(6), tmp_path / "ready", progress=False, workers=1)
+    np.testing.assert_array_equal(ready.known, Judged(6).known)
+    with np.load(tmp_path / "ready" / "arrays.npz") as stored:
+        arrays = dict(stored)
+    np.savez(tmp_path / "ready" / "arrays.npz", **{**arrays, "extra_known": mask})
+    with pytest.raises(DatasetError, match="known|lengths"):
+        datasets.load("prepared", root=tmp_path / "ready")
+
+
 def test_old_shards_of_openmic_say_that_their_mask_is_lost(tmp_path):
     datasets.shard(Tones(6), tmp_path / "shards", progress=False, workers=1)
     index = json.loads((tmp_path / "shards" / "index.json").read_text())

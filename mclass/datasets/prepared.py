@@ -91,8 +91,13 @@ class Prepared(MusicDataset):
             for name, least in (("lengths", 1), ("offsets", 0), ("clips", 0)):
                 if arrays[name].min() < least or arrays[name].max() >= 2**48:
                     raise ValueError(f"{name} has values below {least} or beyond any file")
-            if taken := [name for name in self.manifest["extras"] if hasattr(Prepared, name)]:
+            extras = self.manifest["extras"]
+            if taken := [name for name in extras if name != "known" and hasattr(Prepared, name)]:
                 raise ValueError(f"{taken[0]} is no column")
+            if "known" in extras:
+                known = arrays["extra_known"]
+                if known.dtype != bool or known.shape != arrays["labels"].shape:
+                    raise ValueError("known does not say yes or no of each label")
         except (OSError, ValueError, KeyError) as error:
             raise DatasetError(
                 f"{self.root / 'arrays.npz'}: missing or damaged ({error}). Prepare it again."
