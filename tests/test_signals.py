@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,18 +23,24 @@ PATTERN = r"(?P<artist>(?P<label>low|high)\d)-"
 
 
 @pytest.fixture
-def start(tmp_path):
+def temporary():
+    """A temporary folder whose name leaves room: addresses of sockets below it have at most 108 bytes."""
+    with tempfile.TemporaryDirectory(prefix="s") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def start(tmp_path, temporary):
     """Start Python in a session of its own; what is left of it is killed at the end."""
     started = []
 
     def start(*arguments, **options):
         environment = os.environ | {
-            "TMPDIR": str(tmp_path / "temporary"),
+            "TMPDIR": str(temporary),
             "MCLASS_HOME": str(tmp_path / "home"),
             "TQDM_DISABLE": "1",
             "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor"),
         }
-        (tmp_path / "temporary").mkdir(exist_ok=True)
         started.append(
             subprocess.Popen(
                 [sys.executable, *map(str, arguments)],
@@ -128,7 +136,7 @@ def music(tmp_path_factory):
     return root
 
 
-def test_a_stopped_training_run_is_kept_and_has_one_writer(start, music, tmp_path, capsys):
+def test_a_stopped_training_run_is_kept_and_has_one_writer(start, music, tmp_path, temporary, capsys):
     out = tmp_path / "run"
     options = f"train --root {music} --pattern {PATTERN} --model cnn_1d --batch-size 4 --out {out}".split()
     process = start("-m", "mclass", *options, "--epochs", 10_000, "--workers", 1)
@@ -144,7 +152,7 @@ def test_a_stopped_training_run_is_kept_and_has_one_writer(start, music, tmp_pat
     assert "mclass: stopped by SIGTERM (a training run goes on with --resume)" in errors
     check_gone(readers)
     assert sorted(os.listdir(out)) == ["history.csv", "last.ckpt", "model.pt"]
-    assert os.listdir(tmp_path / "temporary") == []
+    assert os.listdir(temporary) == []
     done = len(pd.read_csv(out / "history.csv"))
     assert cli.main([*options, "--epochs", str(done + 1), "--resume"]) == 0
     assert json.loads((out / "report.json").read_text())["epochs"] == done + 1
@@ -169,7 +177,7 @@ ETUDE = "from mclass import datasets; datasets.load('etude', num_tracks=5000, wo
 
 
 @pytest.mark.parametrize(("command", "name"), [("prepare", "SIGTERM"), ("check", "SIGKILL"), ("etude", "SIGKILL")])
-def test_workers_end_with_the_process_that_started_them(start, music, tmp_path, command, name):
+def test_workers_end_with_the_process_that_started_them(start, music, tmp_path, temporary, command, name):
     marks = tmp_path / "marks"
     marks.mkdir()
     options = ["data", command, "--root", str(music), "--pattern", PATTERN, "--workers", "2"]
@@ -183,6 +191,6 @@ def test_workers_end_with_the_process_that_started_them(start, music, tmp_path, 
     (os.killpg if command == "prepare" else os.kill)(process.pid, getattr(signal, name))
     assert process.wait(timeout=60) == {"SIGTERM": 143, "SIGKILL": -9}[name]
     check_gone(started)
-    assert os.listdir(tmp_path / "temporary") == []
+    assert os.listdir(temporary) == []
     if command == "prepare":
         assert "run the same again to go on" in process.stderr.read()
