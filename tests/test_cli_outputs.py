@@ -341,3 +341,12 @@ def test_labels_and_names_that_are_not_utf8_through_training(music, tmp_path, ca
         assert cli.main(["data", command, "--root", str(root), "--out", str(tmp_path / command)]) == 0
     ready = datasets.load("prepared", root=tmp_path / "prepare")
     assert sorted(ready.tags) == ["caf\udce9", "plain"]
+
+
+def test_options_do_not_act_on_the_terminal(run, capsys):
+    for words in (["tag", "a.wav", "--x\x1b[31m"], ["\x1b[31m"], ["tag", "a.wav", "--top=\x1b[31m"]):
+        with pytest.raises(SystemExit):
+            run(*words, model=None)
+        error = capsys.readouterr().err
+        assert r"\x1b[31m" in error
+        assert not acting(error)

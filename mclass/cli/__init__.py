@@ -82,13 +82,6 @@ def _show_warning(message, category, *_, **__) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong with an option, which may be the name of a file that a shell filled in."""
-
-    def error(self, message: str) -> NoReturn:
-        super().error(visible(message))
-
-
-class _Parser(argparse.ArgumentParser):
     """One that says in one line, as everything here does, what is wrong; and has ``--debug`` in each command."""
 
     def __init__(self, *args, **kwargs):
@@ -97,7 +90,8 @@ class _Parser(argparse.ArgumentParser):
         self.add_argument("--debug", action="store_true", default=suppress, help="show the traceback of an error")
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"mclass: error: {_in_one_line(ValueError(message))} (see {self.prog} --help)\n")
+        text = visible(_in_one_line(ValueError(message)))  # the name of a file that a shell filled in, perhaps
+        self.exit(2, f"mclass: error: {text} (see {self.prog} --help)\n")
 
 
 def _parser() -> argparse.ArgumentParser:
