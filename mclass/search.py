@@ -148,6 +148,8 @@ class Index:
         path = check_suffix(path)
         if not path.exists():
             raise FileNotFoundError(f"no such file: {path}. Make an index first: mclass embed FOLDER --out {path}")
+        if not path.is_file():  # to open a pipe would wait for somebody to write to it
+            raise ValueError(f"{path} is not an index of embeddings: it is a folder, pipe or device")
         try:
             if path.suffix == ".parquet":
                 files, embeddings, model, code, paths = _read_table(path)

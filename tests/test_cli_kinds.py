@@ -1,5 +1,6 @@
 """A file or folder of ours for another command, a folder that is no run, half of torchrun's variables."""
 
+import os
 import shutil
 
 import numpy as np
@@ -187,3 +188,13 @@ def test_more_processes_than_a_machine_can_run(made, tmp_path, capsys):
     assert "here at most" in error(["data", "check", *data], capsys)
     assert "here at most" in error(["data", "shard", *data, "--out", tmp_path / "shards"], capsys)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(made, tmp_path, capsys):
+    for name in ("model.pt", "index.npz"):
+        os.mkfifo(tmp_path / name)
+    recording, model, index = made["recording"], tmp_path / "model.pt", tmp_path / "index.npz"
+    assert "pipe or device" in error(["tag", recording, "--model", model], capsys)
+    assert "pipe or device" in error(["search", recording, "--index", index], capsys)
+    assert "pipe or device" in error(["embed", recording, "--add", "--out", index, "--model", made["run"]], capsys)

@@ -274,6 +274,8 @@ def read_torch(path: str | os.PathLike) -> Any:
         raise ModelError(f"{path} is a folder; a model is a file such as {path / 'model.pt'}")
     if not path.exists():
         raise FileNotFoundError(f"no such file: {path}")
+    if not path.is_file():  # to open a pipe would wait for somebody to write to it
+        raise ModelError(f"{path} is a pipe or device; a model is a file")
     damaged = f"{path} is damaged (truncated?) or is not a file that torch.save wrote"
     try:
         kind = _kind(path)
