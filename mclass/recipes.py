@@ -313,6 +313,14 @@ class _Loader(yaml.SafeLoader):
             raise yaml.YAMLError(f"an alias such as *{self.peek_event().anchor} cannot be used; write it out")
         return super().compose_node(parent, index)
 
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) < len(node.value):  # of two values, PyYAML takes the last without a word
+            keys = [str(key.value) for key, _ in node.value]
+            twice = next((key for key in keys if keys.count(key) > 1), keys[0])
+            raise yaml.YAMLError(f"{shortened(twice)} is there twice; remove one")
+        return mapping
+
 
 def _yaml(text: str) -> Any:
     try:

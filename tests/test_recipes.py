@@ -275,3 +275,11 @@ def test_numbers_are_numbers_however_they_are_written(tmp_path, text):
 def test_changes_that_are_none(tmp_path, change):
     with pytest.raises(ValueError, match=r"section\.option=value"):
         recipes.read(written(tmp_path), "cpu", [change])
+
+
+@pytest.mark.parametrize("again", ["model: {name: cnn_2d}\n", "more: {a: 1, a: 2}\n", "'model': 3\n"])
+def test_what_is_there_twice_is_refused(again, tmp_path):
+    path = tmp_path / "twice.yaml"
+    path.write_text(yaml.safe_dump(SMALL) + again)
+    with pytest.raises(ValueError, match=r"'(model|a)' is there twice"):
+        recipes.read(path)
