@@ -262,17 +262,6 @@ def test_clips_are_consecutive_parts_of_their_track(home):
     assert etude.track_ids.tolist() == np.repeat(range(4), 3).tolist()
 
 
-def test_another_version_replaces_what_this_one_made(home, monkeypatch):
-    def made():
-        return [path.name for path in (home / "etude").iterdir() if path.is_dir()]
-
-    Etude(num_tracks=4, clips_per_track=1, clip_seconds=3)
-    other_size = Etude(num_tracks=5, clips_per_track=1, clip_seconds=3).folder.name
-    monkeypatch.setattr("mclass.datasets.etude.dataset._recipe", lambda: "next")
-    Etude(num_tracks=4, clips_per_track=1, clip_seconds=3)
-    assert sorted(made()) == sorted([other_size, "0-0-4x1x48000-next"])
-
-
 @pytest.mark.parametrize("by", ["artist", "track", "clip"])
 def test_splits_cover_everything_and_share_nothing(home, by):
     etude = Etude(num_tracks=24, clips_per_track=2, clip_seconds=3)

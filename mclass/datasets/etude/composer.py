@@ -17,7 +17,7 @@ from mclass.datasets.etude.patterns import PATTERNS, Note, Section
 from mclass.datasets.etude.styles import STYLES, Layer, Style
 from mclass.datasets.etude.theory import SCALES, triad
 
-VERSION = 1  # raise it whenever a change alters any score: caches and digests of older versions no longer hold
+VERSION = 1  # raise it whenever a change alters a score, sound or label: caches are named by it, a test guards it
 TRACKS_PER_ARTIST = 4
 _FORMS = ("AABA", "AABB", "ABAC", "AAAB", "ABCB")
 _VERSATILITY = 0.15  # share of an artist's tracks in another style

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import numbers
-import shutil
-from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 
 import joblib
@@ -20,7 +16,7 @@ from mclass.datasets.base import MusicDataset, Subset, split_by_group
 from mclass.datasets.etude.annotation import annotate, listen
 from mclass.datasets.etude.composer import TRACKS_PER_ARTIST, VERSION, Score, compose
 from mclass.datasets.etude.production import produce
-from mclass.datasets.etude.renderer import SAMPLE_RATE
+from mclass.datasets.etude.renderer import SAMPLE_RATE, synthesizer_key
 from mclass.datasets.workers import parallel
 from mclass.errors import unknown_name
 from mclass.profile import scale
@@ -100,11 +96,10 @@ class Etude(MusicDataset):
         self.tags = list(MAGNATAGATUNE)
 
         num_clips = num_tracks * clips_per_track
-        size = f"{seed}-{first_track}-{num_tracks}x{clips_per_track}x{self.clip_samples}"
+        size = f"{num_tracks}x{clips_per_track}x{self.clip_samples}"
+        key = f"v{VERSION}-{seed}-{first_track}-{size}-{synthesizer_key()}"
         num_bytes = num_clips * (2 * self.clip_samples + 200)
-        self.folder = cache.build_once(
-            f"etude/{size}-{_recipe()}", lambda folder: self._build(folder, size, workers), num_bytes
-        )
+        self.folder = cache.build_once(f"etude/{key}", lambda folder: self._build(folder, workers), num_bytes)
         self._waveforms = cache.open_waveforms(self.folder / "waveforms.i16", (num_clips, self.clip_samples))
         needed = {"weak": ("u", 2), "oracle": ("u", 2), "styles": ("U", 1)}
         arrays = read_arrays(self.folder / "labels.npz", needed)
@@ -159,10 +154,8 @@ class Etude(MusicDataset):
         """
         return Etude(num_tracks, self.clips_per_track, self.clip_seconds, self.seed, first_track=_POOL)
 
-    def _build(self, folder: Path, size: str, workers: int) -> None:
+    def _build(self, folder: Path, workers: int) -> None:
         """Compose, render and annotate every track; memory use does not depend on how many there are."""
-        for outdated in folder.parent.glob(f"{size}-*"):  # the same collection as another version made it
-            shutil.rmtree(outdated, ignore_errors=True)
         num_clips = self.num_tracks * self.clips_per_track
         waveforms = folder / "waveforms.i16"
         with waveforms.open("wb") as file:
@@ -205,12 +198,3 @@ def _make_track(
         file.write(samples.tobytes())
     truths = [listen(score, clip * seconds, seconds) for clip in range(clips)]
     return score.style_name, np.array([truth.present for truth in truths]), annotate(seed, track, truths)
-
-
-@lru_cache(maxsize=1)
-def _recipe() -> str:
-    """A short digest of all that shapes the sound: this package's code and the versions of what renders it."""
-    digest = hashlib.sha256(f"{VERSION} {version('symusic')} {version('pretty_midi')}".encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:10]

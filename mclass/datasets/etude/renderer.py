@@ -5,9 +5,11 @@ The synthesiser is `symusic`'s; the soundfont is ``TimGM6mb.sf2``, which ships i
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,14 @@ def soundfont() -> Path:
             "reinstall it: pip install --force-reinstall --no-deps pretty_midi"
         )
     return path
+
+
+@lru_cache(maxsize=1)
+def synthesizer_key() -> str:
+    """A short digest of synthesizer and soundfont, which decide the sound as much as the version does."""
+    digest = hashlib.sha256(f"symusic {version('symusic')} ".encode())
+    digest.update(soundfont().read_bytes())
+    return digest.hexdigest()[:10]
 
 
 def render(parts: Sequence[Part], num_samples: int) -> Iterator[np.ndarray]:
