@@ -7,7 +7,8 @@ labels and a long tail, with nothing to download.
 
 The modules, in the order in which music is made: `theory` and `instruments` (what there is), `styles` and
 `patterns` (what is played), `composer` (scores), `renderer` (sound), `production` (the studio), `annotation`
-(labels), `dataset` (clips, splits, cache).
+(labels), `dataset` (clips, splits, cache). Version 2 changes some styles (`styles_2`) and has players of its own:
+`singer` and `bowed`, which share a `source_filter`, and `plucked`.
 
 Taught in: 02_datasets, 04_supervised.
 """

@@ -1,4 +1,4 @@
-"""Composes the tracks of Etude: ``(VERSION, seed, index)`` fixes the artist, the piece and every note.
+"""Composes the tracks of Etude: ``(version, seed, index)`` fixes the artist, the piece and every note.
 
 A track is open-ended. Its sections are composed one after the other, each from a random stream of its own, so
 asking for a longer track extends the shorter one and never changes it.
@@ -15,9 +15,12 @@ import numpy as np
 from mclass.datasets.etude.instruments import INSTRUMENTS, KITS
 from mclass.datasets.etude.patterns import PATTERNS, Note, Section
 from mclass.datasets.etude.styles import STYLES, Layer, Style
+from mclass.datasets.etude.styles_2 import STYLES_2
 from mclass.datasets.etude.theory import SCALES, triad
 
-VERSION = 1  # raise it whenever a change alters a score, sound or label: caches are named by it, a test guards it
+# What each version is composed in. A change that alters a score, a sound or a label of one of them goes into a new
+# version: caches are named by the version, and a test guards each one.
+VERSIONS: dict[int, dict[str, Style]] = {1: STYLES, 2: STYLES_2}
 TRACKS_PER_ARTIST = 4
 _FORMS = ("AABA", "AABB", "ABAC", "AAAB", "ABCB")
 _VERSATILITY = 0.15  # share of an artist's tracks in another style
@@ -26,7 +29,9 @@ _LOYALTY = 0.75  # how often an artist plays the favourite among possible instru
 
 def stream(*key: object) -> random.Random:
     """A random stream fixed by `key` alone (seeding by string is stable across Python versions)."""
-    return random.Random("/".join(map(str, ("etude", VERSION, *key))))
+    return random.Random(
+        "/".join(map(str, ("etude", 1, *key)))
+    )  # 1 in all versions: artists and studios are the same
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class Artist:
 
     seed: int
     number: int
+    version: int = 1
     style: str = field(init=False)
     tonics: tuple[int, ...] = field(init=False)
     tempo: float = field(init=False)
@@ -45,9 +51,10 @@ class Artist:
 
     def __post_init__(self):
         rng = stream(self.seed, "artist", self.number)
-        weights = [style.weight for style in STYLES.values()]
+        styles = VERSIONS[self.version]
+        weights = [style.weight for style in styles.values()]
         set_ = object.__setattr__
-        set_(self, "style", rng.choices(list(STYLES), weights)[0])
+        set_(self, "style", rng.choices(list(styles), weights)[0])
         set_(self, "tonics", tuple(rng.sample(range(12), 3)))
         set_(self, "tempo", rng.random())
         set_(self, "dynamics", rng.random())
@@ -102,7 +109,7 @@ class Score:
     parts: tuple[Part, ...]
 
 
-def compose(seed: int, index: int, seconds: float) -> Score:
+def compose(seed: int, index: int, seconds: float, version: int = 1) -> Score:
     """Compose track `index`.
 
     Parameters
@@ -113,6 +120,8 @@ def compose(seed: int, index: int, seconds: float) -> Score:
         Of the track; ``index // TRACKS_PER_ARTIST`` is its artist.
     seconds : float
         Notes that start before this time are written.
+    version : int
+        See `VERSIONS`.
 
     Returns
     -------
@@ -124,10 +133,10 @@ def compose(seed: int, index: int, seconds: float) -> Score:
     >>> score.artist.number, len(score.parts) > 0
     (0, True)
     """
-    artist = Artist(seed, index // TRACKS_PER_ARTIST)
+    artist, styles = Artist(seed, index // TRACKS_PER_ARTIST, version), VERSIONS[version]
     rng = stream(seed, "track", index)
-    name = artist.style if rng.random() >= _VERSATILITY else rng.choice(list(STYLES))
-    style = STYLES[name]
+    name = artist.style if rng.random() >= _VERSATILITY else rng.choice(list(styles))
+    style = styles[name]
     tonic = rng.choice(artist.tonics)
     mode = rng.choice(style.modes)
     bpm = _between(style.bpm, 0.6 * artist.tempo + 0.4 * rng.random())

@@ -14,7 +14,7 @@ from mclass._schemas import read_arrays
 from mclass.datasets import cache
 from mclass.datasets.base import MusicDataset, Subset, split_by_group
 from mclass.datasets.etude.annotation import annotate, listen
-from mclass.datasets.etude.composer import TRACKS_PER_ARTIST, VERSION, Score, compose
+from mclass.datasets.etude.composer import TRACKS_PER_ARTIST, VERSIONS, Score, compose
 from mclass.datasets.etude.production import produce
 from mclass.datasets.etude.renderer import SAMPLE_RATE, synthesizer_key
 from mclass.datasets.workers import parallel
@@ -43,6 +43,9 @@ class Etude(MusicDataset):
         Where in the endless collection to begin.
     workers : int
         Processes that render; -1 for one per core.
+    version : int
+        1, or 2 with singers that sing and instruments that are better heard. The default is 1 until the stored
+        experiments have been run again on version 2.
 
     Attributes
     ----------
@@ -63,7 +66,7 @@ class Etude(MusicDataset):
     Notes
     -----
     Traps are built in, as in real collections: clips of one track are near-duplicates, an artist's recordings
-    share their sound, labels are missing more often than wrong. ``(VERSION, seed, track)`` fixes the score.
+    share their sound, labels are missing more often than wrong. ``(version, seed, track)`` fixes the score.
 
     Examples
     --------
@@ -85,19 +88,22 @@ class Etude(MusicDataset):
         seed: int = 0,
         first_track: int = 0,
         workers: int = -1,
+        version: int = 1,
     ):
         num_tracks = scale(smoke=48, cpu=480, gpu=4000) if num_tracks is None else num_tracks
         clips_per_track = scale(smoke=3, cpu=3, gpu=4) if clips_per_track is None else clips_per_track
         clip_seconds = scale(smoke=10.0, cpu=10.0, gpu=29.0) if clip_seconds is None else clip_seconds
         _check_sizes(num_tracks, clips_per_track, clip_seconds, seed, first_track)
+        if isinstance(version, bool) or not isinstance(version, numbers.Integral) or version not in VERSIONS:
+            raise ValueError(f"Etude: version must be one of {', '.join(map(str, VERSIONS))}, got {version!r}")
         self.num_tracks, self.clips_per_track, self.clip_seconds = num_tracks, clips_per_track, float(clip_seconds)
-        self.seed, self.first_track = seed, first_track
+        self.seed, self.first_track, self.version = seed, first_track, int(version)
         self.clip_samples = round(clip_seconds * SAMPLE_RATE)
         self.tags = list(MAGNATAGATUNE)
 
         num_clips = num_tracks * clips_per_track
         size = f"{num_tracks}x{clips_per_track}x{self.clip_samples}"
-        key = f"v{VERSION}-{seed}-{first_track}-{size}-{synthesizer_key()}"
+        key = f"v{self.version}-{seed}-{first_track}-{size}-{synthesizer_key()}"
         num_bytes = num_clips * (2 * self.clip_samples + 200)
         self.folder = cache.build_once(f"etude/{key}", lambda folder: self._build(folder, workers), num_bytes)
         self._waveforms = cache.open_waveforms(self.folder / "waveforms.i16", (num_clips, self.clip_samples))
@@ -122,7 +128,9 @@ class Etude(MusicDataset):
 
     def score(self, index: int) -> Score:
         """The score that clip `index` was cut from, composed again."""
-        return compose(self.seed, int(self.track_ids[index]), self.clips_per_track * self.clip_seconds)
+        return compose(
+            self.seed, int(self.track_ids[index]), self.clips_per_track * self.clip_seconds, self.version
+        )
 
     def splits(self, by: str = "artist", seed: int = 0) -> tuple[Subset, Subset, Subset]:
         """Training (70 %), validation (10 %) and test (20 %) views that share no `by`.
@@ -152,7 +160,7 @@ class Etude(MusicDataset):
         It has labels too, so that what a method made of it can be checked; a method that is to learn without
         them must not look.
         """
-        return Etude(num_tracks, self.clips_per_track, self.clip_seconds, self.seed, first_track=_POOL)
+        return Etude(num_tracks, self.clips_per_track, self.clip_seconds, self.seed, _POOL, version=self.version)
 
     def _build(self, folder: Path, workers: int) -> None:
         """Compose, render and annotate every track; memory use does not depend on how many there are."""
@@ -163,9 +171,10 @@ class Etude(MusicDataset):
         weak = np.empty((num_clips, len(self.tags)), dtype=np.uint8)
         oracle, styles = np.empty_like(weak), np.empty(num_clips, dtype="U20")
         run = parallel(1 if self.num_tracks <= _FEW else workers)
+        sizes = self.clips_per_track, self.clip_samples
         made = run(
             joblib.delayed(_make_track)(
-                waveforms, number, self.seed, self.first_track + number, self.clips_per_track, self.clip_samples
+                waveforms, number, self.seed, self.first_track + number, *sizes, self.version
             )
             for number in range(self.num_tracks)
         )
@@ -187,14 +196,14 @@ def _check_sizes(num_tracks, clips_per_track, clip_seconds, seed, first_track) -
 
 
 def _make_track(
-    waveforms: Path, number: int, seed: int, track: int, clips: int, clip_samples: int
+    waveforms: Path, number: int, seed: int, track: int, clips: int, clip_samples: int, version: int
 ) -> tuple[str, np.ndarray, np.ndarray]:
     """Make one track, write its clips to their place in the file and return style, oracle and weak labels."""
     seconds = clip_samples / SAMPLE_RATE
-    score = compose(seed, track, clips * seconds)
+    score = compose(seed, track, clips * seconds, version)
     samples = np.round(produce(score)[: clips * clip_samples] * 32767).astype("<i2")
     with waveforms.open("rb+") as file:
         file.seek(number * samples.nbytes)
         file.write(samples.tobytes())
     truths = [listen(score, clip * seconds, seconds) for clip in range(clips)]
-    return score.style_name, np.array([truth.present for truth in truths]), annotate(seed, track, truths)
+    return score.style_name, np.array([truth.present for truth in truths]), annotate(seed, track, truths, version)

@@ -29,7 +29,11 @@ class Instrument:
     gain : float
         Level in dB that makes a part sit in a mix at equal velocities.
     effect : str
-        What happens to its stem before the mix: "", "voice", "drive", "overdrive", "sweep" (see `production`).
+        What happens to its stem before the mix: "", "voice", "drive", "overdrive", "sweep", "ring",
+        "warp" (see `production`).
+    synthesis : str
+        What plays it if not the soundfont: one of `singer.VOICES`, `bowed.BOWS` or `plucked.STRINGS`. The programs
+        of voices and bowed strings are the numbers of the people to choose from.
     """
 
     programs: tuple[int, ...]
@@ -38,7 +42,10 @@ class Instrument:
     high: int = 96
     gain: float = 0.0
     effect: str = ""
+    synthesis: str = ""
 
+
+_PEOPLE = tuple(range(64))
 
 INSTRUMENTS = {
     "piano": Instrument((0, 1, 0), ("piano",), 28, 103),
@@ -85,6 +92,27 @@ INSTRUMENTS = {
     "tenor": Instrument((52, 53), (*VOCAL, *MALE, "opera"), 45, 70, 4, "voice"),
     "choir": Instrument((52,), (*VOCAL, "choir", "choral"), 40, 82, 2),
     "synth voice": Instrument((54,), ("synth",), 48, 84, -2),
+    # Version 2: what is strange,
+    "ring pad": Instrument((92, 93, 95), ("synth",), 36, 90, -2, "ring"),
+    "ring organ": Instrument((19,), (), 36, 84, -3, "ring"),
+    "warped synth": Instrument((96, 99, 101, 102, 103), ("synth",), 30, 91, -3, "warp"),
+    # and what is not left to the soundfont.
+    "grand piano": Instrument((0,), ("piano",), 28, 103, 4, synthesis="piano"),
+    "cembalo": Instrument((0,), ("harpsichord",), 36, 86, 8, synthesis="harpsichord"),
+    "concert guitar": Instrument((0,), ("guitar",), 40, 83, 12, synthesis="guitar"),
+    "folk guitar": Instrument((0,), ("guitar",), 40, 83, 7, synthesis="steel guitar"),
+    "concert harp": Instrument((0,), ("harp",), 31, 100, 15, synthesis="harp"),
+    "solo violin": Instrument(_PEOPLE, ("violin", "strings"), 55, 94, synthesis="violin"),
+    "solo viola": Instrument(_PEOPLE, ("strings",), 48, 88, synthesis="viola"),
+    "solo cello": Instrument(_PEOPLE, ("cello", "strings"), 36, 76, synthesis="cello"),
+    "bowed section": Instrument(_PEOPLE, ("strings",), 36, 96, -2, synthesis="section"),
+    "woman": Instrument(_PEOPLE, VOCAL + FEMALE, 53, 81, 4.5, synthesis="woman"),
+    "man": Instrument(_PEOPLE, VOCAL + MALE, 40, 67, 6, synthesis="man"),
+    "shouter": Instrument(_PEOPLE, VOCAL + MALE, 40, 62, 6, synthesis="shout"),
+    "opera soprano": Instrument(_PEOPLE, (*VOCAL, *FEMALE, "opera"), 60, 86, 0, synthesis="soprano"),
+    "opera tenor": Instrument(_PEOPLE, (*VOCAL, *MALE, "opera"), 45, 70, 0, synthesis="tenor"),
+    "mixed choir": Instrument(_PEOPLE, (*VOCAL, "choir", "choral"), 40, 82, 0, synthesis="choir"),
+    "backing singers": Instrument(_PEOPLE, VOCAL, 48, 79, 0, synthesis="backing"),
     # Drums: the program is the kit on the percussion channel.
     "drum kit": Instrument((0, 8, 16), ("drums",)),
     "electronic kit": Instrument((24, 25), ("drums", "beat", "beats")),
@@ -95,3 +123,6 @@ INSTRUMENTS = {
 
 KITS = ("drum kit", "electronic kit", "brush kit", "hand drums", "orchestral percussion")
 VOICES = ("female voice", "male voice", "soprano", "tenor", "choir")
+VOICES += tuple(
+    name for name, instrument in INSTRUMENTS.items() if set(VOCAL) <= set(instrument.tags) and name not in VOICES
+)

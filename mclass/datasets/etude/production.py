@@ -186,4 +186,24 @@ def _sweep(stem: np.ndarray, rng) -> np.ndarray:
     return closed + openness * (stem - closed)
 
 
-_EFFECTS = {"voice": _voice, "drive": _drive(6.0), "overdrive": _drive(2.5), "sweep": _sweep}
+def _ring(stem: np.ndarray, rng) -> np.ndarray:
+    """A ring modulator: sums and differences of its frequency and the partials', in no key."""
+    time = np.arange(len(stem), dtype=np.float32) / SAMPLE_RATE
+    carrier, wobble = rng.uniform(60, 900), rng.uniform(0.1, 0.7)
+    return (
+        stem
+        * np.float32(1.5)
+        * np.sin(np.float32(2 * np.pi * carrier) * time + 3 * np.sin(np.float32(2 * np.pi * wobble) * time))
+    )
+
+
+def _warp(stem: np.ndarray, rng) -> np.ndarray:
+    """A tape that runs unsteadily, by a delay that swings by a tenth of a second."""
+    time = np.arange(len(stem), dtype=np.float32)
+    delay = 1600 * (1 + np.sin(time * np.float32(2 * np.pi * rng.uniform(0.2, 0.9) / SAMPLE_RATE)))
+    return np.interp(time - delay, time, stem).astype(np.float32)
+
+
+_EFFECTS = {
+    "voice": _voice, "drive": _drive(6.0), "overdrive": _drive(2.5), "sweep": _sweep, "ring": _ring, "warp": _warp,
+}  # fmt: skip

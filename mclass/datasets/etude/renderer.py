@@ -15,10 +15,17 @@ from pathlib import Path
 import numpy as np
 import symusic
 
+from mclass.datasets.etude.bowed import BOWS, bow
 from mclass.datasets.etude.composer import Part
+from mclass.datasets.etude.instruments import INSTRUMENTS
+from mclass.datasets.etude.plucked import STRINGS, pluck
+from mclass.datasets.etude.singer import VOICES, sing
 
 SAMPLE_RATE = 16_000
 _QUALITY = 3  # symusic's interpolation between samples; 4, its best, takes three times as long to load a sound
+
+
+_PLAYERS = ((sing, VOICES), (bow, BOWS), (pluck, STRINGS))  # of what the soundfont does not play
 
 
 @lru_cache(maxsize=1)
@@ -65,6 +72,10 @@ def render(parts: Sequence[Part], num_samples: int) -> Iterator[np.ndarray]:
     # for every track keeps tracks independent of each other; one for every part would be four times slower.
     synthesizer = symusic.Synthesizer(sf_path=str(soundfont()), sample_rate=SAMPLE_RATE, quality=_QUALITY)
     for part in parts:
+        if kind := INSTRUMENTS[part.instrument].synthesis:
+            play, manner = next((play, known[kind]) for play, known in _PLAYERS if kind in known)
+            yield play(part, manner, num_samples)
+            continue
         track = symusic.Track(part.instrument, part.program, part.is_drum, ttype="Second")
         track.notes = symusic.Note.from_numpy(
             time=part.onset, duration=part.duration, pitch=part.pitch, velocity=part.velocity, ttype="Second"
