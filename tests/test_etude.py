@@ -133,7 +133,7 @@ from mclass.datasets.etude.composer import Part
 from mclass.datasets.etude.instruments import INSTRUMENTS, KITS
 from mclass.datasets.etude.renderer import render
 for name, instrument in INSTRUMENTS.items():
-    for program in set(instrument.programs):
+    for program in set(instrument.programs if not instrument.synthesis else ()):  # the soundfont's
         pitches = np.arange(36, 64) if name in KITS else np.arange(instrument.low, instrument.high + 1)
         pitches = np.tile(pitches, 3).astype(np.int8)
         onset = 0.05 * np.arange(len(pitches), dtype=np.float32)
