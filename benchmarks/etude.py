@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 
-from mclass.datasets.etude.composer import compose
+from mclass.datasets.etude.composer import VERSIONS, compose
 from mclass.datasets.etude.production import produce
 from mclass.datasets.etude.renderer import SAMPLE_RATE, render
 
@@ -25,20 +25,21 @@ print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_m
 """
 
 
-def one_core(num_tracks: int = 200) -> None:
+def one_core(version: int, num_tracks: int = 200) -> None:
     """Seconds of music made per second of one core's time, for each step."""
     steps = {
-        "composing": lambda score: compose(0, score.index, SECONDS),
+        "composing": lambda score: compose(0, score.index, SECONDS, version),
         "rendering": lambda score: list(render(score.parts, round(SECONDS * SAMPLE_RATE))),
-        "composing, rendering, production": lambda score: produce(compose(0, score.index, SECONDS)),
+        "composing, rendering, production": lambda score: produce(compose(0, score.index, SECONDS, version)),
     }
-    scores = [compose(0, index, SECONDS) for index in range(num_tracks)]
+    scores = [compose(0, index, SECONDS, version) for index in range(num_tracks)]
     for name, step in steps.items():
         step(scores[0])
         start = time.process_time()
         for score in scores:
             step(score)
-        print(f"{name:34} {num_tracks * SECONDS / (time.process_time() - start):8,.0f} × real time on one core")
+        speed = num_tracks * SECONDS / (time.process_time() - start)
+        print(f"version {version}, {name:34} {speed:8,.0f} × real time on one core")
 
 
 def whole_build() -> None:
@@ -63,7 +64,8 @@ def _build(num_tracks: int, workers: int) -> tuple[float, float]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    one_core()
+    for version in VERSIONS:
+        one_core(version)
     whole_build()
 
 
