@@ -101,6 +101,18 @@ def test_oracle_and_weak_labels_of_version_2():
     assert given[expected].mean() > 2.5 * given[~expected & oracle[:, column]].mean()
 
 
+def test_the_tables_of_realism_follow_from_those_of_the_versions(tmp_path, monkeypatch):
+    from benchmarks import realism
+
+    stored = {path.name: path.read_text() for path in realism.RESULTS.glob("realism*.csv")}
+    for name, text in stored.items():
+        if "_v" in name:
+            (tmp_path / name).write_text(text)
+    monkeypatch.setattr(realism, "RESULTS", tmp_path)
+    realism.compare()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == stored
+
+
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("MCLASS_HOME", str(tmp_path))
