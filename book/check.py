@@ -13,6 +13,7 @@ if a page fails.
 from __future__ import annotations
 
 import argparse
+import atexit
 import base64
 import functools
 import http.server
@@ -126,6 +127,24 @@ def find_browser() -> str | None:
 
 
 @functools.cache
+def environment() -> dict[str, str]:
+    """Variables to start the browser with: where no fonts are installed, at which it dies, it has matplotlib's."""
+    import matplotlib
+
+    installed = os.environ.get("FONTCONFIG_FILE", "/etc/fonts/fonts.conf")
+    folder = Path(tempfile.mkdtemp(prefix="fonts-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for font in (Path(matplotlib.get_data_path()) / "fonts" / "ttf").glob("DejaVuS*.ttf"):
+        shutil.copy(font, folder)
+    (folder / "fonts.conf").write_text(
+        f'<fontconfig><include ignore_missing="yes">{installed}</include>'
+        f"<dir>{folder}</dir><cachedir>{folder}</cachedir></fontconfig>",
+        encoding="utf-8",
+    )
+    return os.environ | {"FONTCONFIG_FILE": str(folder / "fonts.conf")}
+
+
+@functools.cache
 def force_family(name: str) -> str:
     """CSS that sets all text but formulas and icons in one of `FAMILIES`, whatever fonts are installed."""
     import matplotlib
@@ -231,6 +250,7 @@ def check_pages(folder: Path, pages: list[Page], browser_path: str) -> None:
                 f"{profile}/{scheme}",
                 executable_path=browser_path,
                 args=ARGUMENTS,
+                env=environment(),
                 headless=True,
                 color_scheme=scheme,
                 viewport={"width": width, "height": height},

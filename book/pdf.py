@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import yaml
-from check import ARGUMENTS, ROOT, find_browser, serve
+from check import ARGUMENTS, ROOT, environment, find_browser, serve
 
 # Runs in the page before it is printed.
 PREPARE = """async () => {
@@ -70,7 +70,7 @@ def print_book(html: Path, toc: dict, out: Path, browser_path: str) -> int:
         raise FileNotFoundError(f"{html} has no page for {', '.join(missing)}: run `make book` first")
     book = PdfWriter()
     with serve(html) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=browser_path, args=ARGUMENTS, env=environment())
         tab = browser.new_page(color_scheme="light", viewport={"width": 900, "height": 1200})
         tab.route("**/*", lambda route, request: route.continue_() if address in request.url else route.abort())
         for caption, names in chapters(toc):

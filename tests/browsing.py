@@ -26,6 +26,8 @@ def chromium() -> Iterator:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=check.ARGUMENTS, headless=True)
+        browser = playwright.chromium.launch(
+            executable_path=path, args=check.ARGUMENTS, env=check.environment(), headless=True
+        )
         yield browser
         browser.close()
