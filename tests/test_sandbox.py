@@ -100,6 +100,19 @@ def test_a_table_of_before_gets_the_column(room):
     assert [one[place] for one in rows] == ["isolation", "", "bwrap"]
 
 
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\x00", b"student," + b"x" * 200_000, b""], ids=["bytes", "huge", "empty"]
+)
+def test_a_table_that_is_none_is_refused_by_name(room, capsys, content):
+    need_sandbox()
+    (room / "g.csv").write_bytes(content)
+    assert graded(room, "--held-out-seed", "123456", "--resume") == 2
+    said = capsys.readouterr().err
+    assert str(room / "g.csv") in said
+    assert "unexpected" not in said
+    assert (room / "g.csv").read_bytes() == content
+
+
 def test_two_gradings_do_not_write_one_table(room, capsys):
     import filelock
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mclass._files import replacing, writing
+from mclass._files import replacing, scratch, writing
 from mclass._text import line, visible
 from mclass.grading import feedback as pages_of
 from mclass.grading import held_out, sandbox
@@ -96,7 +96,8 @@ def grade(
     FileNotFoundError
         If the homework or a submission does not exist.
     NotebookError
-        If the homework is no master, there is nothing to grade, or the table to go on with is another homework's.
+        If the homework is no master, there is nothing to grade, or the table to go on with is another homework's
+        or no table.
         A submission that is broken, or there more than once, is not an error: it gets 0 points and a remark.
     DatasetError
         If the homework needs a held-out seed and there is none.
@@ -214,14 +215,14 @@ def judging(homework: Homework, seed: int | None, isolation: str = "bwrap") -> I
                 f"and unset {held_out.VARIABLE}: music is then of the public seed {held_out.PUBLIC_SEED}"
             )
         seed = held_out.PUBLIC_SEED
-    with tempfile.TemporaryDirectory(prefix="mclass-judge-") as private, contextlib.ExitStack() as stack:
+    with scratch("mclass-judge-") as private, contextlib.ExitStack() as stack:
         stack.callback(_restore, {name: os.environ.get(name) for name in (held_out.VARIABLE, "MCLASS_HOME")})
-        os.environ["MCLASS_HOME"] = private
+        os.environ["MCLASS_HOME"] = str(private)
         if seed is not None:
             os.environ[held_out.VARIABLE] = str(seed)
         if any("held_out" in cell.source for cell in homework.tests):
             held_out.seed()  # says now, not after the first submission, that it is missing
-        yield Path(private)
+        yield private
 
 
 def _restore(variables: dict[str, str | None]) -> None:
@@ -275,10 +276,13 @@ def read_table(homework: Homework, path: Path) -> list[list[str]]:
     Raises
     ------
     NotebookError
-        If the columns are not this homework's.
+        If it is no table, or the columns are not this homework's.
     """
-    with path.open(newline="", encoding="utf-8-sig") as file:  # a spreadsheet may have put its mark in front
-        rows = [row for row in csv.reader(file) if row]
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # a spreadsheet may have put its mark in front
+            rows = [row for row in csv.reader(file) if row]
+    except (csv.Error, UnicodeError) as error:
+        raise NotebookError(f"{path}: is not a table in UTF-8 ({error}); give another --out") from None
     header = _header(homework)
     place = header.index("isolation")
     if rows and rows[0] == [*header[:place], *header[place + 1 :]]:  # of a version that had no such column
