@@ -364,6 +364,8 @@ def test_submissions_end_with_the_judge(how):
     marker = f"mark{os.getpid()}{how[3:6]}"
     code = f"""
 import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has it ignored, nohup the other
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from mclass.grading.grading import _ending_by_signals
 from mclass.grading.process import Process
 with _ending_by_signals(), Process(100, 1 << 30) as one:

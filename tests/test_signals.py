@@ -85,6 +85,7 @@ COMMAND = """
 import signal, sys, time
 from mclass import cli
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has it ignored
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and nohup this one
 def wait(options):
     try:
         print("working", flush=True)

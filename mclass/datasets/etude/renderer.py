@@ -72,7 +72,8 @@ def render(parts: Sequence[Part], num_samples: int) -> Iterator[np.ndarray]:
     # for every track keeps tracks independent of each other; one for every part would be four times slower.
     synthesizer = symusic.Synthesizer(sf_path=str(soundfont()), sample_rate=SAMPLE_RATE, quality=_QUALITY)
     for part in parts:
-        if kind := INSTRUMENTS[part.instrument].synthesis:
+        known = INSTRUMENTS.get(part.instrument)  # of a single note the program is all that is known
+        if known and (kind := known.synthesis):
             play, manner = next((play, known[kind]) for play, known in _PLAYERS if kind in known)
             yield play(part, manner, num_samples)
             continue
