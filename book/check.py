@@ -231,6 +231,8 @@ def judge(page: Page, seen: dict, dark: bool) -> None:
         if not player["reached"]:
             page.add(f"player that the keyboard does not reach: {player['label']}")
     for line in seen["stderr"]:
+        if line.startswith("[src/libmpg123/"):  # libsndfile's decoder prints what it finds in a damaged mp3 itself
+            continue
         page.add(f"a cell wrote to stderr: {line}")
     if seen["shift"] > MAX_SHIFT:
         page.add(f"jumps while it loads: layout shift {seen['shift']:.2f}, at most {MAX_SHIFT}")
