@@ -395,6 +395,7 @@ FAULTS = [  # page, what is on it, what must be said about it
 GOOD = (
     "<article><h1 id='top'>x</h1><a href='#top'>x</a><a href='media.html'>x</a><a href='https://example.org/'>x</a>"
     "<img src='dot.svg' alt='a dot'><audio controls aria-label='tone' src='AUDIO'></audio></article>"
+    "<div class='output stderr'>[src/libmpg123/layer3.c:1774] error: of a damaged mp3</div>"
 )
 
 
