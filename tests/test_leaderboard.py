@@ -1,6 +1,7 @@
 """The leaderboard: right scores, a page that shows them to everybody, and files that cannot harm."""
 
 import json
+import os
 import re
 import threading
 import zipfile
@@ -208,6 +209,8 @@ def test_from_composing_to_the_board(tmp_path, monkeypatch, capsys):
     assert "--held-out-seed" in capsys.readouterr().err
     monkeypatch.setenv("MCLASS_HOME", str(tmp_path / "home"))
     assert cli.main(["held-out", str(tmp_path / "h"), "--num-tracks", "20", "--held-out-seed", "123456"]) == 0
+    assert os.environ["MCLASS_HELD_OUT_SEED"] == ""  # whoever called the command in Python keeps no seed
+    monkeypatch.setenv("MCLASS_HELD_OUT_SEED", "123456")
     capsys.readouterr()
     with np.load(tmp_path / "h" / "clips.npz", allow_pickle=False) as clips:
         assert "labels" not in clips

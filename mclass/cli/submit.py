@@ -59,15 +59,12 @@ def submit(options: argparse.Namespace) -> int:
 
 def held_out(options: argparse.Namespace) -> int:
     """Compose and write both files."""
-    import os
-
     from mclass.grading import board
-    from mclass.grading.held_out import VARIABLE
+    from mclass.grading.held_out import using
 
-    if options.held_out_seed is not None:
-        os.environ[VARIABLE] = str(options.held_out_seed)
     folder = check_writable("the folder", options.folder, folder=True)
-    with writing(folder, folder / ".lock", advice="choose another folder"):  # clips and labels of one seed
+    lock = writing(folder, folder / ".lock", advice="choose another folder")  # clips and labels are of one seed
+    with lock, using(options.held_out_seed):
         clips, labels = board.hand_out(folder, options.num_tracks)
     print(f"{clips}: for students\n{labels}: keep it")
     return 0

@@ -216,10 +216,9 @@ def judging(homework: Homework, seed: int | None, isolation: str = "bwrap") -> I
             )
         seed = held_out.PUBLIC_SEED
     with scratch("mclass-judge-") as private, contextlib.ExitStack() as stack:
-        stack.callback(_restore, {name: os.environ.get(name) for name in (held_out.VARIABLE, "MCLASS_HOME")})
+        stack.callback(_restore, {"MCLASS_HOME": os.environ.get("MCLASS_HOME")})
         os.environ["MCLASS_HOME"] = str(private)
-        if seed is not None:
-            os.environ[held_out.VARIABLE] = str(seed)
+        stack.enter_context(held_out.using(seed))
         if any("held_out" in cell.source for cell in homework.tests):
             held_out.seed()  # says now, not after the first submission, that it is missing
         yield private

@@ -6,8 +6,9 @@ it. It is composed where the judge runs, and a submission is sent the sound alon
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -17,6 +18,27 @@ VARIABLE = "MCLASS_HELD_OUT_SEED"
 MAX_COLUMNS = 4096  # of an embedding
 PUBLIC = range(1000)  # seeds that anybody tries first
 PUBLIC_SEED = 20_250_117  # of proofs, and of submissions that one trusts; real held-out music has a lecturer's own
+
+
+@contextlib.contextmanager
+def using(number: int | None) -> Iterator[None]:
+    """Take this seed, if one is given, instead of the environment's, which afterwards is as it was before.
+
+    Examples
+    --------
+    >>> with using(20250117):
+    ...     seed()
+    20250117
+    """
+    before = os.environ.get(VARIABLE)
+    if number is not None:
+        os.environ[VARIABLE] = str(number)
+    try:
+        yield
+    finally:
+        os.environ.pop(VARIABLE, None)
+        if before is not None:
+            os.environ[VARIABLE] = before
 
 
 def seed() -> int:
