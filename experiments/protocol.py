@@ -33,6 +33,7 @@ import mclass
 from experiments import runs
 from mclass import datasets, inference, metrics, models, training
 from mclass.datasets import MusicDataset
+from mclass.datasets.budgets import label_budget
 from mclass.datasets.etude.composer import TRACKS_PER_ARTIST
 from mclass.metrics import UndefinedTagsWarning
 from mclass.models import WaveformModel
@@ -43,6 +44,8 @@ POOL = mclass.scale(smoke=16, cpu=4000, gpu=16_000)
 TEST = mclass.scale(smoke=24, cpu=1000, gpu=1000)
 VALIDATION = mclass.scale(smoke=24, cpu=300, gpu=300)
 FIRST_OF_TEST, FIRST_OF_VALIDATION = 20_000_000, 30_000_000  # the pool of unlabelled tracks begins at 10,000,000
+LABELLED = mclass.scale(smoke=32, cpu=960, gpu=960)  # tracks of which a budget has labels
+BUDGETS = mclass.scale(smoke=(0.25, 1.0), cpu=(0.01, 0.05, 0.24, 1.0), gpu=(0.01, 0.05, 0.24, 1.0))
 NUM_TAGS = 50
 BATCH = 32
 JUDGED = mclass.scale(smoke=1, cpu=10, gpu=10)  # times on the validation set in the course of a run, at most
@@ -72,6 +75,11 @@ def collection(num_tracks: int) -> MusicDataset:
     """The first tracks of the training collection."""
     whole = etude(max(SIZES))
     return whole.subset(np.arange(3 * num_tracks))
+
+
+def labelled(budget: float, seed: int) -> MusicDataset:
+    """The share of 960 tracks whose labels a method may look at; the budgets of a seed contain each other."""
+    return label_budget(collection(LABELLED), budget, seed=seed)[0]
 
 
 def pool(num_tracks: int | None = None) -> MusicDataset:
