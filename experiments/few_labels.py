@@ -4,21 +4,20 @@
     python -m experiments.few_labels --choose      # how the weight of each way was chosen
 
 Labels are given to 1, 5, 24 and 100 % of 960 tracks; the pool is 4,000 tracks by other artists (protocol:
-`experiments.protocol`). Every way is the 1D-CNN with 64 channels, trained on 10,000 labelled crops with one cycle of
-the learning rate, and on as many crops of the pool if it uses that:
+`experiments.protocol`). Every way is the 1D-CNN with 64 channels, trained on 10,000 labelled crops with one cycle
+of the learning rate, and on as many crops of the pool if it uses that:
 
 * ``labels``: the labels alone; ``labels, augmented``: with `mclass.augmentations.gtzan_supervised`;
 * ``soft pseudo-labels``, ``hard pseudo-labels``: from the network of ``labels``, without augmentation;
-* ``noisy student 1`` … ``3``: pseudo-labels of the network before it (first: ``labels, augmented``), heard clean by
-  the teacher and augmented by the student;
+* ``noisy student 1`` … ``3``: pseudo-labels of the network before it (first: ``labels, augmented``); the teacher
+  hears a crop as it is, the student hears it augmented;
 * ``noisy student, larger``: 128 channels, taught by ``labels, augmented``; ``labels, larger``: its rival;
 * ``consistency``, ``mean teacher``, ``entropy``: what the network itself says of the pool. The labelled crops are
   augmented, too;
 * ``small``, ``small, distilled``: a network with 8 channels, alone and taught by ``labels, augmented``.
 
-What was fixed before the test set was looked at: all of this, and that the learning rate is that of
-`experiments.data_curve`. The weight of each way is the best of three on the validation set, at 5 % of the labels
-with a seed that is not used again.
+What was fixed before the test set was looked at: all of this. The weight of each way is the best of three on the
+validation set, at 5 % of the labels with a seed that is not used again.
 
 Writes in ``experiments/results``: ``few_labels.csv``, every run (what is in it is not repeated);
 ``few_labels_summary.csv``; ``few_labels_gains.csv``, differences paired by seed with 95 % intervals over seeds and
@@ -36,7 +35,6 @@ from experiments import protocol, runs
 from mclass import augmentations, training
 from mclass.models import WaveformModel
 
-LEARNING_RATE = 0.003
 CROPS = mclass.scale(smoke=32, cpu=10_000, gpu=300_000)
 WEIGHTS = {"pseudo-labels": 1.0, "noisy student": 1.0, "consistency": 1.0, "mean teacher": 1.0, "entropy": 0.1}
 TRIED = {
@@ -75,7 +73,7 @@ class Learner:
         return protocol.network(self.seed, **options)
 
     def fit(self, task: training.Tagging) -> training.Run:
-        task.learning_rate = LEARNING_RATE
+        task.learning_rate = protocol.LEARNING_RATE
         return protocol.fit(task, self.labelled, self.crops, self.seed)
 
     def learn(self, way: str, task: training.Tagging) -> WaveformModel:

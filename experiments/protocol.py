@@ -21,6 +21,7 @@ the test set (bootstrap, the same resamples for all runs).
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -48,6 +49,7 @@ LABELLED = mclass.scale(smoke=32, cpu=960, gpu=960)  # tracks of which a budget 
 BUDGETS = mclass.scale(smoke=(0.25, 1.0), cpu=(0.01, 0.05, 0.24, 1.0), gpu=(0.01, 0.05, 0.24, 1.0))
 NUM_TAGS = 50
 BATCH = 32
+LEARNING_RATE = 0.01  # of the 1D-CNN with labels; `experiments.data_curve` --choose
 JUDGED = mclass.scale(smoke=1, cpu=10, gpu=10)  # times on the validation set in the course of a run, at most
 RESAMPLES = 100
 SMALLEST = {"roc_auc": 0.01, "pr_auc": 0.02, "recall@1": 0.02}
@@ -178,6 +180,47 @@ def replicates(probabilities: np.ndarray, part: MusicDataset) -> dict[str, str]:
     return found
 
 
+def neighbours(embeddings: np.ndarray, labels: np.ndarray, k: int = 1) -> np.ndarray:
+    """Of each query's tags, the share that its `k` nearest clips (by cosine) have; NaN without tags.
+
+    >>> neighbours(np.array([[1, 0], [1, 0.1], [0, 1]]), np.array([[1, 1], [0, 1], [1, 0]])).tolist()
+    [0.5, 1.0, 0.0]
+    """
+    unit = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+    similarity = unit @ unit.T
+    np.fill_diagonal(similarity, -np.inf)
+    nearest = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
+    hits = labels[nearest].any(axis=1) & (labels > 0)
+    with np.errstate(invalid="ignore"):
+        return hits.sum(1) / labels.sum(1)
+
+
+def retrieval_scores(embeddings: np.ndarray, part: MusicDataset | None = None) -> dict[str, float | str]:
+    """Recall of tags among the clips of the test tracks.
+
+    ``recall@K`` with the oracle, one clip of each track (the mean over first, middle and last clips), so that
+    recognising a recording does not help; ``weak_recall@1``, the same with the annotators' labels;
+    ``everywhere@1``, with these, among all clips, those of the query's own track too.
+    """
+    part = gallery() if part is None else part
+    places = [np.arange(first, len(part), 3) for first in range(3)]
+    found, truth = {}, oracle(part)
+    for k in (1, 2, 4, 8):
+        queries = np.mean([neighbours(embeddings[place], truth[place], k) for place in places], axis=0)
+        found[f"recall@{k}"] = np.nanmean(queries)
+        if k == 1:
+            artists = part.track_ids[places[0]] // TRACKS_PER_ARTIST
+            _, artist = np.unique(artists, return_inverse=True)
+            drawn = np.random.default_rng(0).integers(artist.max() + 1, size=(RESAMPLES, artist.max() + 1))
+            known = ~np.isnan(queries)
+            weights = np.stack([np.bincount(one, minlength=artist.max() + 1)[artist] for one in drawn])[:, known]
+            means = weights @ queries[known] / weights.sum(1)
+            found["recall@1_resamples"] = " ".join(f"{value:.4f}" for value in means)
+    weak = [neighbours(embeddings[place], part.labels[place]) for place in places]
+    found["weak_recall@1"] = np.nanmean(weak)
+    return found | {"everywhere@1": np.nanmean(neighbours(embeddings, part.labels))}
+
+
 def judge(model: WaveformModel) -> dict[str, float]:
     """`scores` of a model on the test set."""
     return scores(inference.predict(model, test()))
@@ -234,12 +277,12 @@ def verdict(low: float, high: float, smallest: float, published: str = "better")
     return "reproduced" if low > 0 else "refuted" if high < 0 else "undecided"
 
 
-def curve(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+def curve(table: pd.DataFrame, by: list[str], scores: Sequence[str] = ("roc_auc", "pr_auc")) -> pd.DataFrame:
     """Means over seeds and their 95 % intervals (Student's): columns `by`, ``roc_auc``, ``roc_auc_low``, …."""
     rows = []
     for key, found in table.groupby(by, sort=False):
         row = dict(zip(by, key, strict=True)) | {"seeds": found["seed"].nunique()}
-        for score in ("roc_auc", "pr_auc"):
+        for score in scores:
             mean, low, high = runs.paired(found[score])
             row |= {score: mean, f"{score}_low": low, f"{score}_high": high}
         rows.append(row)
