@@ -37,7 +37,13 @@ from mclass import augmentations, training
 from mclass.models import WaveformModel, shallow
 
 SHALLOW = ("mfcc_logistic", "mfcc_svm", "codebook", "dbn")
-LEARNING_RATES = {"cnn_1d": 0.003, "cnn_2d": 0.003, "short_chunk": 0.003, "musicnn": 0.003, "sample_cnn": 0.003}
+LEARNING_RATES = {
+    "cnn_1d": protocol.LEARNING_RATE,
+    "cnn_2d": 0.03,
+    "short_chunk": 0.03,
+    "musicnn": 0.03,
+    "sample_cnn": 0.03,
+}
 TRIED = (0.001, 0.003, 0.01, 0.03)
 NARROW = {"cnn_2d": "CNN", "short_chunk": "short-chunk", "musicnn": "Musicnn", "sample_cnn": "SampleCNN"}
 CROPS = mclass.scale(smoke=64, cpu=30_000, gpu=1_000_000)
