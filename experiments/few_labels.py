@@ -174,7 +174,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.choose:
         plan = [{"way": way, "weight": weight} for way, weights in TRIED.items() for weight in weights]
         path = options.out / "few_labels_choice.csv"
-        (table,) = runs.collect(choose, plan, [path], tuple(plan[0]), size={"crops": CROPS // 2}, **common)
+        (table,) = runs.collect(choose, plan, [path], tuple(plan[0]), size={"crops": CROPS // 4}, **common)
         print(table.loc[table.groupby("way", sort=False)["valid_roc_auc"].idxmax()].to_string(index=False))
         return
     plan = [{"budget": budget, "seed": seed} for seed in range(options.seeds) for budget in options.budgets]

@@ -34,6 +34,7 @@ import torch
 
 import mclass
 from experiments import protocol, runs
+from experiments.networks import means
 from mclass import inference, losses, metrics, models, training
 from mclass.errors import ModelError
 from mclass.models import WaveformModel
@@ -151,8 +152,10 @@ def run(comparison: str, name: str, passes: int, seed: int) -> tuple[list[dict]]
     started = time.perf_counter()
     model, history = fit(comparison, name, passes, seed)
     row = {"train_loss": history["train_loss"].iloc[-1], "valid_roc_auc": history["valid_roc_auc"].iloc[-1]}
-    test, found = protocol.test(), inference.predict(model, protocol.test())
-    truth = protocol.oracle(test)
+    test = protocol.test()
+    chunks, owners = inference.predict_chunks(model, test)
+    found, truth = means(chunks, owners), protocol.oracle(test)
+    row["chunk_roc_auc"] = metrics.roc_auc(truth[owners], chunks)
     rare = np.argsort(truth.sum(0), kind="stable")[:RARE]
     rare = [tag for tag in rare if truth[:, tag].any()]
     row["rare_pr_auc"] = metrics.pr_auc(truth[:, rare], found[:, rare])
