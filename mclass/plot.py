@@ -11,7 +11,7 @@ Taught in: 04_supervised.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import torch
 
 from mclass import tags as notions
 from mclass._text import visible
+from mclass.errors import unknown_name
 
 # matplotlib is imported inside the functions: it takes half a second, and a run on a server may never draw.
 
@@ -107,6 +108,72 @@ def learning_curves(history: Any) -> Any:
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(frameon=False)
+    return figure
+
+
+def curves(
+    table: Any,
+    x: str,
+    by: str,
+    score: str = "roc_auc",
+    *,
+    names: Mapping[str, str] | None = None,
+    live: Mapping[str, tuple[float, float]] | None = None,
+) -> Any:
+    """What each learner scores over data or dose: means with 95 % intervals, and a point of one's own.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        A summary of an experiment (`mclass.results.table`): columns `x`, `by`, `score`, and its interval as
+        ``<score>_low`` and ``<score>_high`` (empty where a single seed was run).
+    x : str
+        Number of tracks, crops, labels, …, drawn on a logarithmic axis.
+    by : str
+        The column that tells one curve from another.
+    score : str
+    names : mapping of str to str, optional
+        Which curves are drawn, in their order, and what they are called.
+    live : mapping of str to (x, score), optional
+        Points that were measured here and now, drawn as stars in the colour of the curve of that name.
+
+    Raises
+    ------
+    ValueError
+        If a column or a curve is not in the table.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"tracks": [60, 240], "learner": "cnn_1d", "roc_auc": [0.67, 0.86]})
+    >>> table = table.assign(roc_auc_low=[0.66, 0.85], roc_auc_high=[0.68, 0.87])
+    >>> curves(table, "tracks", "learner", live={"cnn_1d": (60, 0.65)}).axes[0].get_xlabel()
+    'tracks'
+    """
+    for column in (x, by, score):
+        if column not in table:
+            raise ValueError(unknown_name("column", column, list(table.columns)))
+    present = [str(name) for name in table[by].unique()]
+    names = dict(zip(present, present, strict=True)) if names is None else dict(names)
+    for name in (*names, *(live or ())):
+        if name not in present:
+            raise ValueError(unknown_name(by, name, present))
+    figure, axes = _figure(7, 3.6)
+    marks = "osD^vPX*"
+    for number, (name, title) in enumerate(names.items()):
+        colour, mark = OKABE_ITO[number % len(OKABE_ITO)], marks[number % len(marks)]
+        rows = table[table[by].astype(str) == name].sort_values(x)
+        places = rows[x].to_numpy(float)
+        axes.plot(places, rows[score], f"{mark}-", color=colour, label=_plain(title), markersize=5)
+        if f"{score}_low" in rows:
+            low, high = (rows[f"{score}_{end}"].to_numpy(float) for end in ("low", "high"))
+            axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
+        if live and name in live:
+            axes.plot(*live[name], "*", color=colour, markersize=16, markeredgecolor="black", zorder=5)
+    if (table[x] > 0).all():
+        axes.set_xscale("log")
+    axes.set(xlabel=_words(x), ylabel=_words(score))
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
     return figure
 
 

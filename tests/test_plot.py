@@ -36,6 +36,27 @@ def test_learning_curves_mark_the_epoch_that_training_keeps():
     assert plot.learning_curves(history).axes[1].lines[-1].get_label() == "best epoch: 2"
 
 
+def test_curves_show_means_intervals_and_ones_own_point():
+    table = pd.DataFrame({"crops": [1000, 100, 100, 1000], "way": ["b", "b", "a", "a"], "roc_auc": [4, 3, 1, 2]})
+    table = table.assign(roc_auc_low=table["roc_auc"] - 0.5, roc_auc_high=table["roc_auc"] + 0.25)
+    axes = plot.curves(table, "crops", "way", names={"b": "two", "a": "one"}, live={"a": (300, 1.7)}).axes[0]
+    second, first, star = axes.lines
+    assert [line.get_label() for line in (second, first)] == ["two", "one"]
+    assert second.get_xdata().tolist() == [100, 1000]
+    assert second.get_ydata().tolist() == [3, 4]
+    assert (star.get_xdata()[0], star.get_ydata()[0]) == (300, 1.7)
+    assert star.get_color() == first.get_color()
+    band = axes.collections[1].get_paths()[0].vertices
+    assert band[:, 1].min() == 0.5
+    assert band[:, 1].max() == 2.25
+    assert axes.get_xscale() == "log"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("crops", "ROC-AUC")
+    with pytest.raises(ValueError, match="unknown way 'c'"):
+        plot.curves(table, "crops", "way", live={"c": (1, 1)})
+    with pytest.raises(ValueError, match="unknown column 'dose'"):
+        plot.curves(table, "dose", "way")
+
+
 def test_tag_bars_are_sorted_and_coloured_by_notion():
     table = pd.DataFrame(
         {"tag": ["rock", "slow", "harp", "kazoo", "weird"], "roc_auc": [0.9, 0.6, 0.7, 0.8, np.nan]}
