@@ -35,7 +35,6 @@ import time
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
 import mclass
 from experiments import protocol, runs
@@ -44,7 +43,6 @@ from mclass import inference, losses, models, training
 from mclass.datasets import MusicDataset
 from mclass.frontends import MFCC
 from mclass.models import WaveformModel
-from mclass.models.embedding import Embedding
 from mclass.tags import NOTIONS
 
 DIM, MARGIN = 128, 0.4
@@ -85,10 +83,8 @@ def network(encoder: str, seed: int) -> WaveformModel:
         model = models.create("musicnn_embedding", num_tags=protocol.NUM_TAGS, dim=DIM)
         narrow(model.backbone)
         return model
-    model = Embedding(num_tags=protocol.NUM_TAGS, backbone="cnn_1d", dim=DIM)
-    model.backbone = models.create("cnn_1d", num_tags=1, channels=64)
-    model.backbone.head, model.projection = nn.Identity(), nn.Linear(64, DIM)
-    return model
+    options = {"backbone": "cnn_1d", "backbone_options": {"channels": 64}}
+    return models.create("cnn_embedding", num_tags=protocol.NUM_TAGS, dim=DIM, **options)
 
 
 def kind_of(way: str) -> str:

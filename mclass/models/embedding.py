@@ -18,6 +18,8 @@ Taught in: 04_supervised, 08_metric_learning.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -74,20 +76,28 @@ class Embedding(WaveformModel):
         Name of the model.
     dim : int
         Of the embedding.
+    backbone_options : dict, optional
+        What the backbone takes, such as ``{"channels": 64}``.
 
     Examples
     --------
-    >>> model = Embedding(backbone="cnn_1d", dim=64)
+    >>> model = Embedding(backbone="cnn_1d", dim=128, backbone_options={"channels": 64})
     >>> model.embed(torch.zeros(2, 48000)).shape
-    torch.Size([2, 64])
+    torch.Size([2, 128])
     """
 
-    def __init__(self, num_tags: int = 50, backbone: str = "cnn_2d", dim: int = 256):
+    def __init__(
+        self,
+        num_tags: int = 50,
+        backbone: str = "cnn_2d",
+        dim: int = 256,
+        backbone_options: dict[str, Any] | None = None,
+    ):
         from mclass.models import create
 
         super().__init__()
         self.num_tags = check_num_tags(num_tags)
-        self.backbone = create(backbone, num_tags=1)
+        self.backbone = create(backbone, num_tags=1, **(backbone_options or {}))
         # What the last layer took in; as `forward` is not called, the layer itself can go.
         inputs = next(p.shape[1] for p in self.backbone.head.parameters() if p.ndim > 1)
         self.backbone.head = nn.Identity()
