@@ -8,7 +8,8 @@ Learners (protocol: `experiments.protocol`):
 * ``mfcc_logistic``, ``mfcc_svm``, ``codebook``, ``dbn``: features made by hand, or learned in layers, and a
   shallow classifier;
 * ``cnn_1d`` and ``cnn_1d, augmented``: the course's small network (64 channels), as it is and with the chain
-  `mclass.augmentations.gtzan_supervised`, which changes every crop. Three seeds each, over data and over dose;
+  `mclass.augmentations.gtzan_supervised`, which changes every crop. Three seeds each, over data, and over dose
+  with 60 and with 240 tracks;
 * ``cnn_2d``, ``short_chunk``, ``musicnn``, ``sample_cnn``: narrow versions (33,000 to 102,000 parameters) of what
   the papers trained on GPUs; ``cnn_2d, augmented``.
 
@@ -107,9 +108,10 @@ def plan(seeds: int) -> list[dict]:
     for learner in SHALLOW:
         found += [{"learner": learner, "tracks": tracks, "crops": 0, "seed": 0} for tracks in protocol.SIZES]
     for seed in range(seeds):
-        for crops in DOSES:
-            for learner in ("cnn_1d", "cnn_1d, augmented"):
-                found.append({"learner": learner, "tracks": CHOICE_TRACKS, "crops": crops, "seed": seed})
+        for tracks in (few, CHOICE_TRACKS):
+            for crops in DOSES:
+                for learner in ("cnn_1d", "cnn_1d, augmented"):
+                    found.append({"learner": learner, "tracks": tracks, "crops": crops, "seed": seed})
     for learner in (*NARROW, "cnn_2d, augmented"):
         for tracks in sorted({few, CHOICE_TRACKS, many}):
             found.append({"learner": learner, "tracks": tracks, "crops": LARGE, "seed": 0})
