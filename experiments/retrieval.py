@@ -31,6 +31,7 @@ Writes in ``experiments/results``: ``retrieval.csv``, every run (what is in it i
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -111,7 +112,9 @@ def task(way: str, model: WaveformModel, **options: object) -> training.Task:
     return training.MetricLearning(model, losses.TripletLoss(MARGIN, "cosine"), normalise=True, **options)
 
 
-def learn(way: str, model: WaveformModel, triplets: int, seed: int, learning_rate: float) -> training.Run:
+def learn(
+    way: str, model: WaveformModel, triplets: int, seed: int, learning_rate: float, folder: Path | None = None
+) -> training.Run:
     """Train on three crops for each triplet, or on as many without triplets."""
     options: dict = {"learning_rate": learning_rate}
     train = protocol.collection(max(protocol.SIZES))
@@ -120,7 +123,7 @@ def learn(way: str, model: WaveformModel, triplets: int, seed: int, learning_rat
     job = task(way, model, **options)
     if kind_of(way) != "drawn":
         batch = protocol.BATCH if way == "tagger" else BATCH["searched"]
-        return protocol.fit(job, train, 3 * triplets, seed, batch_size=batch)
+        return protocol.fit(job, train, 3 * triplets, seed, batch_size=batch, folder=folder)
     job.num_triplets = triplets // protocol.JUDGED
     job.schedule = training.Schedule("one_cycle")
     return training.fit(
@@ -130,6 +133,8 @@ def learn(way: str, model: WaveformModel, triplets: int, seed: int, learning_rat
         epochs=protocol.JUDGED,
         batch_size=BATCH["drawn"],
         seed=seed,
+        folder=folder,
+        resume=folder is not None,
         progress=False,
     )
 

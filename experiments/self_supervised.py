@@ -128,12 +128,17 @@ def fine_tuned(model: WaveformModel, seed: int) -> list[dict]:
     return rows
 
 
+def folder_of(method: str, views: str, pairs: int, seed: int) -> Path:
+    """Where a run is kept, to be gone on with."""
+    return Path("runs") / "self_supervised" / f"{method}-{views.replace(' ', '')}-{pairs}-{seed}"
+
+
 def run(method: str, views: str, pairs: int, seed: int) -> tuple[list[dict]]:
     """Train once without labels and score with them; a row for each learner and budget."""
     model, about, started = encoder(seed, views), {}, time.perf_counter()
     if method != "random":
         task = learning(method, model, views)
-        folder = Path("runs") / "self_supervised" / f"{method}-{views.replace(' ', '')}-{pairs}-{seed}"
+        folder = folder_of(method, views, pairs, seed)
         fitted = protocol.fit(task, protocol.pool(), pairs, seed, batch_size=BATCH, folder=folder)
         best = fitted.history.loc[fitted.history["valid_loss"].idxmin()]
         about = {name: best[name] for name in ("valid_loss", "valid_accuracy")}

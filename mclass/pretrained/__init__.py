@@ -5,8 +5,9 @@
 (30, ['pons/msd_musicnn', 'pons/msd_vgg', 'pons/mtt_musicnn', 'pons/mtt_vgg'])
 
 ``pretrained.load("mtat/musicnn")`` downloads 3 MB once, into ``MCLASS_HOME``; what begins with ``pons/`` comes out
-of a wheel of 29 MB that pip fetches from whatever package index it uses. With ``MCLASS_CHECKPOINTS`` set to a
-folder that has the files (or to one file), nothing is downloaded.
+of a wheel of 29 MB that pip fetches from whatever package index it uses; what begins with ``etude/`` comes with
+the package. With ``MCLASS_CHECKPOINTS`` set to a folder that has the files (or to one file), nothing is
+downloaded.
 
 Taught in: 04_supervised.
 """
@@ -30,7 +31,7 @@ from mclass.errors import ModelError, unknown_name
 from mclass.models import WaveformModel
 from mclass.models.files import read_torch
 from mclass.models.weights import below, choose, find_weights, plain_names
-from mclass.pretrained import pons
+from mclass.pretrained import pons, shipped
 from mclass.pretrained.catalogue import CATALOGUE, Checkpoint
 from mclass.pretrained.names import OPTIONAL, TABLES, translate
 
@@ -41,8 +42,12 @@ _TAGS = {"clmr_sample_cnn": tags.MAGNATAGATUNE, "music_tagging_transformer": tag
 
 
 def list() -> builtins.list[str]:
-    """Names that `load` knows: ``data set/architecture``, or ``pons/data set_architecture``."""
-    return sorted(CATALOGUE | pons.CATALOGUE)
+    """Names that `load` knows: ``data set/architecture``, ``pons/data set_architecture``, or ``etude/…``."""
+    return sorted(_known())
+
+
+def _known() -> dict[str, Checkpoint]:
+    return CATALOGUE | pons.CATALOGUE | shipped.catalogue()
 
 
 def info(name: str) -> Checkpoint:
@@ -56,7 +61,7 @@ def info(name: str) -> Checkpoint:
     Traceback (most recent call last):
     mclass.errors.ModelError: unknown published model 'mtat/music' (did you mean 'mtat/musicnn'?); available: ...
     """
-    known = CATALOGUE | pons.CATALOGUE
+    known = _known()
     if name not in known:
         raise ModelError(unknown_name("published model", name, list()))
     return known[name]
@@ -104,6 +109,8 @@ def load(name: str, path: str | os.PathLike | None = None, *, progress: bool = T
     """
     if name in pons.CATALOGUE:
         return pons.load(name, path, progress=progress)
+    if path is None and name in shipped.catalogue():
+        return shipped.load(name)
     if path is not None:
         architecture = CATALOGUE[name].architecture if name in CATALOGUE else name
         if architecture not in TABLES:
