@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import struct
 import zlib
+from pathlib import Path
 from typing import NamedTuple
 
 _UNKNOWN_SIZE = 0x7FFF0000  # programs that write to a pipe put a number about this large, or larger
@@ -75,6 +76,18 @@ def _stray(data: mmap.mmap, end: int, even: int) -> int:
         if len(name) < 4 or not any(name) or all(32 <= byte < 127 for byte in name):
             return 0
     return max(len(data) - end, 0)
+
+
+def holds(path: Path, wanted: bytes, start: int) -> bool:
+    """Whether some bytes occur in a file, from `start` on. What is read and not mapped takes no memory."""
+    with open(path, "rb") as file:
+        file.seek(start)
+        tail = b""
+        while block := file.read(1 << 20):
+            if wanted in tail + block:
+                return True
+            tail = block[1 - len(wanted) :]
+    return False
 
 
 class Pages(NamedTuple):

@@ -167,9 +167,8 @@ def _end(source: Source) -> float:
     if source.format == "FLAC":
         if os.path.getsize(source.path) > 4 * source.num_samples * source.channels + (1 << 26):
             return math.inf  # more than so many samples and a picture can take
-        with open(source.path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            if data.find(b"fLaC", 4) >= 0:  # joined files: both have a first sample
-                return math.inf
+        if _containers.holds(source.path, b"fLaC", 4):  # joined files: both have a first sample
+            return math.inf
     try:
         file = Ffmpeg(source.path)
     except AudioError:
