@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import tracemalloc
 from types import SimpleNamespace
 
 import bad_audio
@@ -151,6 +152,48 @@ def test_what_is_there_is_not_made_again_and_nothing_is_overwritten(music, tmp_p
         datasets.prepare(load(music), tmp_path / "file" / "out", progress=False)
 
 
+@pytest.mark.parametrize("encoding", ["int16", "flac"])
+@pytest.mark.parametrize(("suffix", "subtype"), [("wav", "FLOAT"), ("flac", "PCM_16")])
+def test_memory_does_not_grow_with_the_length_of_a_file(tmp_path, encoding, suffix, subtype):
+    peaks, rate = [], 22_050  # resampled on the way
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, rate).astype(np.float32)
+    for minutes in (2, 8):
+        root = tmp_path / str(minutes)
+        root.mkdir()
+        for name, seconds in (("high1-short", 1), ("low1-long", 60 * minutes)):
+            soundfile.write(root / f"{name}.{suffix}", np.tile(noise, seconds), rate, subtype)
+        tracemalloc.start()
+        ready = datasets.prepare(load(root), tmp_path / f"out{minutes}", encoding, workers=1, progress=False)
+        assert ready.verify() == []
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
+    assert peaks[1] < 480 * 16_000  # bytes: a quarter of its samples as they are decoded
+    torch.testing.assert_close(ready.waveform(1), load(root).waveform(1), atol=0.51 / 32768, rtol=0)
+
+
+def test_a_data_set_that_changes_waveform_alone_is_prepared_as_it_is(music, tmp_path):
+    class Quiet(type(load(music))):
+        def waveform(self, *arguments):
+            return super().waveform(*arguments) / 2
+
+    quiet = Quiet(music, labels=r"(?P<artist>(?P<label>low|high)\d)-")
+    ready = datasets.prepare(quiet.subset([2, 0]), tmp_path / "out", "float32", progress=False)
+    assert torch.equal(ready.waveform(1), load(music).waveform(0) / 2)
+
+
+def test_a_clip_longer_than_was_said_never_ends_up_in_the_next(music, tmp_path):
+    source = load(music)
+    lengths, source.num_samples = source.num_samples, lambda i: lengths(i) - (i == 0)
+    for encoding in ("int16", "flac"):
+        with pytest.raises(
+            DatasetError, match=rf"has {lengths(0)} samples, but its data set says {lengths(0) - 1}"
+        ):
+            datasets.prepare(source, tmp_path / encoding, encoding, on_error="skip", workers=1, progress=False)
+    raw = tmp_path / ".int16.unfinished" / "waveforms.i2"
+    assert not np.fromfile(raw, np.int16, offset=2 * (lengths(0) - 1)).any()
+
+
 SLOW = """
     import sys, time
     from mclass import datasets
@@ -201,7 +244,7 @@ def test_killed_and_resumed_equals_never_killed(music, tmp_path):
 
     decoded = []
     source = load(music)
-    read, source.waveform = source.waveform, lambda i: decoded.append(i) or read(i)
+    read, source.pieces = source.pieces, lambda i: decoded.append(i) or read(i)
     datasets.prepare(source, out, encoding, progress=False)
     assert len(decoded) == 12 - done
     datasets.prepare(load(music), tmp_path / "whole", encoding, progress=False)

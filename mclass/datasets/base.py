@@ -49,6 +49,12 @@ class MusicDataset:
     track_ids: np.ndarray
     artist_ids: np.ndarray
 
+    def __init_subclass__(cls, **options) -> None:
+        """A class that changes `waveform` alone gets `pieces` that agree with it, not those of the class above."""
+        super().__init_subclass__(**options)
+        if "waveform" in vars(cls) and "pieces" not in vars(cls):
+            cls.pieces = MusicDataset.pieces
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -104,6 +110,13 @@ class MusicDataset:
             If the part asked for is not inside the clip.
         """
         raise NotImplementedError
+
+    def pieces(self, index: int) -> Iterator[torch.Tensor]:
+        """Clip `index` from its beginning to its end; joined, the pieces equal ``waveform(index)``.
+
+        Data sets of audio files decode some seconds at a time: the memory it takes does not grow with the length.
+        """
+        yield self.waveform(index)
 
     def describe(self, index: int) -> str:
         """A short name of clip `index` for messages: a file path, a title."""
@@ -171,6 +184,9 @@ class Subset(MusicDataset):
 
     def waveform(self, index: int, start: int = 0, num_samples: int | None = None) -> torch.Tensor:
         return self.parent.waveform(int(self.indices[index]), start, num_samples)
+
+    def pieces(self, index: int) -> Iterator[torch.Tensor]:
+        return self.parent.pieces(int(self.indices[index]))
 
     def describe(self, index: int) -> str:
         return self.parent.describe(int(self.indices[index]))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -187,6 +187,9 @@ class AudioFiles(MusicDataset):
     def waveform(self, index: int, start: int = 0, num_samples: int | None = None) -> torch.Tensor:
         start, num_samples = self.check_range(index, start, num_samples)
         return audio.read(self.paths[index], self.sample_rate, start, num_samples)
+
+    def pieces(self, index: int) -> Iterator[torch.Tensor]:
+        return audio.blocks(self.paths[index], self.sample_rate)
 
     def describe(self, index: int) -> str:
         return str(self.paths[index])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -233,6 +233,9 @@ class Folder(MusicDataset):
         start, num_samples = self.check_range(index, start, num_samples)
         return audio.read(self.paths[index], self.sample_rate, start, num_samples)
 
+    def pieces(self, index: int) -> Iterator[torch.Tensor]:
+        return audio.blocks(self.paths[index], self.sample_rate)
+
     def describe(self, index: int) -> str:
         return str(self.paths[index])
 
@@ -390,7 +393,8 @@ def _scan(root: Path, paths: list[str], min_seconds: float) -> list[audio.AudioI
             if info.seconds < min_seconds:
                 return f"lasts {info.seconds:.2f} s, less than {min_seconds:g} s"
             if info.encoding in _FLOATS:
-                audio.read(root / path, info.sample_rate)
+                for _ in audio.blocks(root / path, info.sample_rate):
+                    pass
         except AudioError as error:
             return str(error).removeprefix(f"{root / path}: ")
         return info

@@ -163,15 +163,14 @@ class Prepared(MusicDataset):
         for i, row in enumerate(self._rows()):
             try:
                 if self.encoding == "flac":
-                    content = (self.root / flac_name(int(self._clips[i]))).read_bytes()
+                    found = stored_digest(self.root / flac_name(int(self._clips[i])))
                 else:
                     item = np.dtype(_DTYPES[self.encoding]).itemsize
-                    with self._waveform_path.open("rb") as file:
-                        file.seek(int(self._offsets[i]) * item)
-                        content = file.read(int(self.lengths[i]) * item)
+                    place = int(self._offsets[i]) * item, int(self.lengths[i]) * item
+                    found = stored_digest(self._waveform_path, *place)
             except OSError:
-                content = b""
-            if hashlib.blake2b(content, digest_size=16).hexdigest() != row["digest"]:
+                found = ""
+            if found != row["digest"]:
                 damaged.append(row["name"])
         return damaged
 
@@ -190,6 +189,18 @@ class Prepared(MusicDataset):
 def flac_name(clip: int) -> str:
     """Where a clip is kept: a thousand to a folder."""
     return f"clips/{clip // 1000:03d}/{clip:06d}.flac"
+
+
+def stored_digest(path: Path, start: int = 0, count: int | None = None) -> str:
+    """What names the bytes of a clip as they are on disk: `count` of them from `start` on, or all that follow."""
+    found = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        file.seek(start)
+        rest = path.stat().st_size if count is None else count
+        while content := file.read(min(rest, 1 << 20)):
+            found.update(content)
+            rest -= len(content)
+    return found.hexdigest()
 
 
 def to_int16(samples: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import platform
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,11 @@ from tqdm import tqdm
 
 import mclass
 from mclass._download import file_sha256
-from mclass._files import sweep, user_path
+from mclass._files import replacing, sweep, user_path
 from mclass._text import visible
 from mclass.datasets._unfinished import unfinished
 from mclass.datasets.base import MusicDataset
-from mclass.datasets.prepared import FORMAT, Prepared, flac_name, to_int16
+from mclass.datasets.prepared import FORMAT, Prepared, flac_name, stored_digest, to_int16
 from mclass.datasets.workers import chunked, clip_name, map_clips, source_path, split_indices
 from mclass.errors import AudioError, DatasetError, unknown_name
 
@@ -184,28 +185,44 @@ class _Target:
             self.path(index).parent.mkdir(parents=True, exist_ok=True)
             sweep(self.path(index).parent)
 
-    def write(self, position: int, samples: np.ndarray, rate: int) -> bytes:
-        """Store one clip; returns the bytes as they are on disk."""
-        index = self.indices[position]
-        if self.dtype is None:
-            path = self.path(index)
-            temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    def write(self, position: int, pieces: Iterable[np.ndarray], rate: int) -> dict:
+        """Store one clip as it comes; returns its length, a digest of its bytes on disk, and what was clipped."""
+        record = {"samples": 0, "digest": "", "clipped": 0}
+
+        def counted() -> Iterator[np.ndarray]:
+            for piece in pieces:
+                record["samples"] += int(piece.size)
+                if not self.encoding.startswith("float"):
+                    record["clipped"] += int((np.abs(piece) > 1).sum())
+                yield piece
+
+        store = self._write_flac if self.dtype is None else self._write_samples
+        return record | {"digest": store(position, counted(), rate)}
+
+    def _write_flac(self, position: int, pieces: Iterable[np.ndarray], rate: int) -> str:
+        path = self.path(self.indices[position])
+        with replacing(path) as temporary:
             try:
                 temporary.touch()
-                soundfile.write(temporary, to_int16(samples), rate, format="FLAC", subtype="PCM_16")
+                with soundfile.SoundFile(temporary, "w", rate, 1, "PCM_16", format="FLAC") as file:
+                    for piece in pieces:
+                        file.write(to_int16(piece))
             except soundfile.LibsndfileError as error:  # libsndfile does not say why; the system does
-                _probe(temporary, 4 * samples.size)
+                _probe(temporary, 4 * int(self.lengths[position]))
                 raise DatasetError(f"{path}: cannot be written: {error}") from None
-            content = temporary.read_bytes()
-            os.replace(temporary, path)
-            return content
-        content = (to_int16(samples) if self.encoding == "int16" else samples.astype(self.dtype)).tobytes()
-        with self.path(index).open("rb+", buffering=0) as file:
+            return stored_digest(temporary)
+
+    def _write_samples(self, position: int, pieces: Iterable[np.ndarray], rate: int) -> str:
+        written = hashlib.blake2b(digest_size=16)
+        with self.path(self.indices[position]).open("rb+", buffering=0) as file:
             file.seek(int(self.offsets[position]) * np.dtype(self.dtype).itemsize)
-            rest = memoryview(content)
-            while rest:
-                rest = rest[file.write(rest) :]
-        return content
+            for piece in pieces:
+                samples = to_int16(piece) if self.encoding == "int16" else piece.astype(self.dtype)
+                rest = memoryview(samples.tobytes())
+                written.update(rest)
+                while rest:
+                    rest = rest[file.write(rest) :]
+        return written.hexdigest()
 
     def damaged(self, done: dict[int, dict]) -> list[int]:
         """Clips that are said to be done, and are not on disk as they were: the power failed."""
@@ -213,15 +230,11 @@ class _Target:
         for index, record in done.items():
             if "error" in record:
                 continue
-            content = b""
-            if self.dtype is None:
-                content = self.path(index).read_bytes() if self.path(index).exists() else b""
-            else:
+            path, place = self.path(index), ()
+            if self.dtype is not None:
                 size = np.dtype(self.dtype).itemsize
-                with self.path(index).open("rb") as file:
-                    file.seek(int(self.offsets[index]) * size)
-                    content = file.read(int(self.lengths[index]) * size)
-            if _digest(content) != record["digest"]:
+                place = int(self.offsets[index]) * size, int(self.lengths[index]) * size
+            if not path.exists() or stored_digest(path, *place) != record["digest"]:
                 found.append(index)
         return found
 
@@ -235,8 +248,22 @@ def _probe(path: Path, num_bytes: int) -> None:
         path.unlink(missing_ok=True)
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+class _UndecodableError(Exception):
+    """A clip cannot be decoded, and the message says why."""
+
+
+def _decoded(dataset: MusicDataset, index: int, length: int) -> Iterator[np.ndarray]:
+    """The pieces of a clip, none of them beyond the `length` that there is room for."""
+    count = 0
+    try:
+        for piece in dataset.pieces(index):
+            count += len(piece)
+            if count <= length:
+                yield piece.numpy()
+    except (AudioError, DatasetError) as error:
+        raise _UndecodableError(str(error)) from None
+    if count != length:
+        raise DatasetError(f"{clip_name(dataset, index)} has {count} samples, but its data set says {length}")
 
 
 def _prepare_clips(dataset: MusicDataset, task: tuple[_Target, str]) -> list[tuple[int, dict]]:
@@ -246,8 +273,9 @@ def _prepare_clips(dataset: MusicDataset, task: tuple[_Target, str]) -> list[tup
     for position, index in enumerate(target.indices):
         path = source_path(dataset, index)
         try:
-            samples = dataset.waveform(index).numpy()
-        except (AudioError, DatasetError) as error:
+            pieces = _decoded(dataset, index, int(target.lengths[position]))
+            record = target.write(position, pieces, dataset.sample_rate)
+        except _UndecodableError as error:
             if on_error == "raise":
                 raise DatasetError(
                     f"{clip_name(dataset, index)} cannot be decoded: {error} (To leave such clips out: "
@@ -255,14 +283,6 @@ def _prepare_clips(dataset: MusicDataset, task: tuple[_Target, str]) -> list[tup
                 ) from None
             records.append((index, {"error": str(error)}))
             continue
-        if samples.size != target.lengths[position]:
-            raise DatasetError(
-                f"{clip_name(dataset, index)} has {samples.size} samples, but its data set says "
-                f"{target.lengths[position]}"
-            )
-        content = target.write(position, samples, dataset.sample_rate)
-        record = {"samples": int(samples.size), "digest": _digest(content)}
-        record["clipped"] = 0 if target.encoding.startswith("float") else int((np.abs(samples) > 1).sum())
         if path is not None:
             record["source"] = file_sha256(path)
         records.append((index, record))
