@@ -20,6 +20,7 @@ from mclass import augmentations, cli, datasets, inference, losses, metrics, min
 from mclass.datasets.budgets import label_budget
 from mclass.datasets.pretexts import Relabelled
 from mclass.errors import DatasetError, ModelError
+from mclass.training.task import describe_unknown
 
 RNG = np.random.default_rng(0)
 N, TAGS = 60, 3
@@ -263,11 +264,33 @@ def test_single_labels_are_known_or_left_out():
 
 
 def test_tasks_that_compare_labels_or_predict_numbers_refuse_gaps():
-    train, valid = Judged(12), Judged(12, seed=1)
-    with pytest.raises(DatasetError, match="neither shared nor not shared"):
-        training.fit(training.MetricLearning(small(), losses.TripletLoss()), train, valid, epochs=1)
-    with pytest.raises(DatasetError, match="a regression needs all"):
-        training.fit(training.Regression(small()), train, valid, epochs=1)
+    train, valid = Tones(12), Tones(12, seed=1)
+    train.known, valid.known = np.ones((12, 3), bool), np.ones((12, 3), bool)
+    train.known[[1, 4, 4], [0, 0, 2]] = False
+    valid.known[5] = False
+    tasks = {
+        "needs all labels, but .* neither shared nor not shared": lambda: training.MetricLearning(small()),
+        "a regression needs all numbers": lambda: training.Regression(small()),
+    }
+    for message, task in tasks.items():
+        with pytest.raises(DatasetError, match=message) as caught:
+            training.fit(task(), train, valid, epochs=1, progress=False)
+        assert "2 of the 12 training clips of 'tones' have unknown labels ('low', 'noise')" in str(caught.value)
+        complete = train.subset(train.known.all(1))  # what the message says
+        assert "dataset.subset(dataset.known.all(1))" in str(caught.value)
+        with pytest.raises(DatasetError, match=r"1 of the 12 validation clips .* \('low', 'high', 'noise'\)"):
+            training.fit(task(), complete, valid, epochs=1, progress=False)
+        run = training.fit(task(), complete, valid.subset(valid.known.all(1)), epochs=1, progress=False)
+        assert run.history["train_loss"].notna().all()
+
+
+def test_many_tags_with_unknown_labels_are_not_all_named():
+    data = Tones(4)
+    data.tags, data.known = ["a", "b", "c", "d", "e"], np.zeros((4, 5), bool)
+    assert describe_unknown(Tones(4), Tones(4)) == ""
+    assert describe_unknown(data, data) == (
+        "4 of the 4 training clips of 'tones' have unknown labels ('a', 'b', 'c' and 2 more)"
+    )
 
 
 def test_a_teacher_speaks_where_labels_do_not():

@@ -67,7 +67,7 @@ class MusicDataset:
     @property
     def partly_labelled(self) -> bool:
         """Whether some labels are unknown, see `known`."""
-        return self.known is not None
+        return self.known is not None and not self.known.all()
 
     @property
     def tag_counts(self) -> np.ndarray:

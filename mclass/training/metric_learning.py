@@ -28,7 +28,7 @@ from mclass.losses.ntxent import Gather, gathered, place
 from mclass.models import WaveformModel
 from mclass.training import distributed
 from mclass.training.metric_options import LABEL_LOSSES, check_options, described, notion_of_tags
-from mclass.training.task import Task
+from mclass.training.task import Task, describe_unknown
 
 NEIGHBOURS = (1, 2, 4, 8)
 
@@ -172,11 +172,11 @@ class MetricLearning(Task):
     def check_data(self, train: MusicDataset, valid: MusicDataset) -> None:
         """Refuse data without triplets, or with tags that belong to no block."""
         super().check_data(train, valid)
-        if train.partly_labelled or valid.partly_labelled:
+        if unknown := describe_unknown(train, valid):
             raise DatasetError(
-                "metric learning compares clips by the tags that they share, and some labels are unknown: neither "
-                "shared nor not shared. Take clips and tags that are known, or learn the tags (Tagging), which "
-                "leaves unknown ones out"
+                f"metric learning compares clips by the tags that they share and needs all labels, but {unknown}: "
+                "such a tag is neither shared nor not shared. Leave these clips out of the table of labels (in "
+                "Python: dataset.subset(dataset.known.all(1))), or learn the tags that are known (task Tagging)"
             )
         if list(train.tags) != list(valid.tags) or len(train.tags) != self.model.num_tags:
             raise DatasetError(

@@ -13,6 +13,7 @@ from mclass.datasets import MusicDataset
 from mclass.errors import DatasetError, ModelError
 from mclass.models import WaveformModel
 from mclass.training.tagging import Tagging
+from mclass.training.task import describe_unknown
 
 
 class Regression(Tagging):
@@ -63,12 +64,11 @@ class Regression(Tagging):
                     f"the model has {self.model.num_tags} outputs and {split.name!r} {split.labels.shape[1]} "
                     f"numbers per clip; create it with num_tags={split.labels.shape[1]}"
                 )
-        for split in (train, valid):
-            if split.partly_labelled:
-                raise DatasetError(
-                    f"some of the numbers of {split.name!r} are unknown, and a regression needs all; leave these "
-                    "clips out (dataset.subset)"
-                )
+        if unknown := describe_unknown(train, valid):
+            raise DatasetError(
+                f"a regression needs all numbers of each clip, but {unknown}. Leave these clips out of the "
+                "table of labels (in Python: dataset.subset(dataset.known.all(1))), or fill in what is missing"
+            )
         self.partly_labelled = False
         self.spread = torch.from_numpy(train.labels).float().std(0, unbiased=False)
         if len(valid) < 2 or not varying(torch.from_numpy(valid.labels), self.spread).any():

@@ -227,6 +227,21 @@ class Task(lightning.LightningModule):
         self.log_dict(self.evaluate(outputs, labels), prog_bar=True)
 
 
+def describe_unknown(train: MusicDataset, valid: MusicDataset) -> str:
+    """Which labels are unknown, as words of a message; empty if all are known."""
+    for what, split in (("training", train), ("validation", valid)):
+        if not split.partly_labelled:
+            continue
+        known = getattr(split, "known", None)  # of shards, their index says no more than that
+        if known is None:
+            return f"some labels of the {what} clips of {split.name!r} are unknown"
+        tags = [tag for tag, complete in zip(split.tags, known.all(0), strict=True) if not complete]
+        named = ", ".join(map(repr, tags[:3])) + (f" and {len(tags) - 3} more" if len(tags) > 3 else "")
+        count = int((~known.all(1)).sum())
+        return f"{count} of the {len(split)} {what} clips of {split.name!r} have unknown labels ({named})"
+    return ""
+
+
 def _tensors(batch) -> list[torch.Tensor]:
     if isinstance(batch, torch.Tensor):
         return [batch]
