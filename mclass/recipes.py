@@ -46,7 +46,7 @@ from mclass.errors import DatasetError, shortened, unknown_name
 from mclass.frontends import MFCC
 from mclass.models import WaveformModel
 from mclass.profile import PROFILES, profile
-from mclass.training import Run, Task
+from mclass.training import Run, Task, metric_options
 
 SECTIONS = ("data", "split", "labels", "pretext", "unlabelled", "model", "task", "fit", "seed", "profiles")
 _LONGEST = 1 << 20  # bytes of a recipe
@@ -78,6 +78,11 @@ PRETEXTS = {
     "by_artist": pretexts.by_artist,
     "by_artist_cluster": _by_artist_cluster,
     "by_listeners": _by_listeners,
+}
+
+LOSSES = {  # of tags, and of embeddings
+    "criterion": ("BCELoss", "FocalLoss"),
+    "loss": sorted({"DisentangledTripletLoss", *(one.__name__ for one in metric_options.LOSSES)}),
 }
 
 
@@ -237,11 +242,12 @@ def _task(options: dict, model: WaveformModel, train: MusicDataset, unlabelled: 
     allowed = parameters(cls)
     if "multilabel" in allowed and issubclass(cls, training.Tagging) and cls is not training.Regression:
         options.setdefault("multilabel", train.multilabel)
-    for key in ("criterion", "loss"):
+    for key, known in LOSSES.items():
         if options.get(key) is not None:
-            options[key] = _made(key, options[key], losses, model.sample_rate)
+            options[key] = _made(key, options[key], losses, known, model.sample_rate)
     if options.get("augment") is not None:
-        made = [_made("augment", one, augmentations, model.sample_rate) for one in _listed(options["augment"])]
+        known, rate = augmentations.__all__, model.sample_rate
+        made = [_made("augment", one, augmentations, known, rate) for one in _listed(options["augment"])]
         options["augment"] = made[0] if len(made) == 1 else made
     if "teacher" in options:
         teacher = options["teacher"]
@@ -265,10 +271,10 @@ def _task(options: dict, model: WaveformModel, train: MusicDataset, unlabelled: 
     return _called("task", cls, options, first=[model])
 
 
-def _made(section: str, given: Any, module: Any, sample_rate: int) -> Any:
+def _made(section: str, given: Any, module: Any, known: Iterable[str], sample_rate: int) -> Any:
     """Something of a module by its name, such as ``{name: FocalLoss, gamma: 2}``."""
     options = dict(given) if isinstance(given, dict) else {"name": given}
-    make = getattr(module, _named(section, options.pop("name", None), module.__all__))
+    make = getattr(module, _named(section, options.pop("name", None), known))
     if "sample_rate" in inspect.signature(make).parameters:
         options.setdefault("sample_rate", sample_rate)
     return _called(section, make, options)

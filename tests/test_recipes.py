@@ -243,6 +243,28 @@ def test_mistakes_are_named(tmp_path, changes, message):
 
 
 @pytest.mark.parametrize(
+    ("task", "key"), [("Tagging", "criterion"), ("MetricLearning", "loss")], ids=["tags", "embeddings"]
+)
+def test_the_losses_that_are_listed_can_be_given(tmp_path, task, key):
+    of_batches = ("SupConLoss", "MultiSimilarityLoss", "ProxyAnchorLoss")
+
+    def prepare(name):
+        loss = {"name": name} | ({"num_tags": 50, "dim": 16} if name == "ProxyAnchorLoss" else {})
+        options = {"name": task, key: loss} | ({"sampling": "balanced"} if name in of_batches else {})
+        return recipes.prepare(recipes.read(written(tmp_path, task=options), "cpu"))
+
+    with pytest.raises(ValueError, match=f"unknown {key} 'Hinge'; available: ") as caught:
+        prepare("Hinge")
+    listed = str(caught.value).partition("available: ")[2].split(", ")
+    assert len(listed) == {"criterion": 2, "loss": 8}[key]
+    for name in listed:
+        assert type(getattr(prepare(name).task, key)).__name__ == name
+    for name in {*losses.__all__} - {*listed}:
+        with pytest.raises(ValueError, match=f"unknown {key} '{name}'"):
+            prepare(name)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("a: [", "is not YAML"),

@@ -18,6 +18,7 @@ from mclass.mining.triplets import KINDS as MINED
 TRIPLET_LOSSES = (losses.TripletLoss, losses.TrackRegularizedLoss)  # the disentangled one is a TripletLoss
 PAIR_LOSSES = (losses.ContrastiveLoss, losses.NTXentLoss)
 LABEL_LOSSES = (losses.SupConLoss, losses.MultiSimilarityLoss, losses.ProxyAnchorLoss)
+LOSSES = (*TRIPLET_LOSSES, *PAIR_LOSSES, *LABEL_LOSSES)
 SAMPLINGS = (*DRAWN, *MINED, "balanced")
 
 
@@ -52,8 +53,8 @@ def check_options(task) -> None:
     """Refuse options of a `mclass.training.MetricLearning` that do not go together."""
     loss, sampling = task.loss, task.sampling
     name = type(loss).__name__
-    if not isinstance(loss, (*TRIPLET_LOSSES, *PAIR_LOSSES, *LABEL_LOSSES)):
-        known = ", ".join(one.__name__ for one in (*TRIPLET_LOSSES, *PAIR_LOSSES, *LABEL_LOSSES))
+    if not isinstance(loss, LOSSES):
+        known = ", ".join(one.__name__ for one in LOSSES)
         raise ValueError(f"loss must be one of mclass.losses that compares embeddings ({known}), got {name}")
     if loss.reduction != "mean":
         raise ValueError(f'training needs one number per batch: {name} with reduction="mean"')
