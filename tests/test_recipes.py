@@ -264,6 +264,25 @@ def test_the_losses_that_are_listed_can_be_given(tmp_path, task, key):
             prepare(name)
 
 
+def test_a_refused_run_leaves_no_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    recipe = str(written(tmp_path, task={"name": "Taging"}))
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["train", recipe]) == 2
+    assert main(["train", recipe, "--out", "a/b/c"]) == 2
+    assert main(["train", "nothing.yaml"]) == 2
+    assert sorted(tmp_path.rglob("*")) == before
+    for folder in ("runs", "mine/empty"):  # what was there stays
+        (tmp_path / folder).mkdir(parents=True)
+    assert main(["train", recipe]) == 2
+    assert main(["train", recipe, "--out", "mine/empty"]) == 2
+    assert main(["train", recipe, "--out", "mine/other"]) == 2
+    assert sorted(tmp_path.rglob("*")) == sorted(
+        [*before, *(tmp_path / name for name in ("runs", "mine", "mine/empty"))]
+    )
+    assert "did you mean 'Tagging'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

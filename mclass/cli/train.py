@@ -143,14 +143,16 @@ def run(options: argparse.Namespace, usual: Mapping[str, Any]) -> int:
     if not _is_first():
         work(folder, options, began)
         return 0
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         _create(folder)
         with writing(folder, folder / ".lock"):
             _refuse_others(folder, options.resume)
             work(folder, options, began)
     finally:
-        with contextlib.suppress(OSError):
-            folder.rmdir()  # nothing was learned yet: leave nothing behind
+        with contextlib.suppress(OSError):  # something was learned, or lies there already
+            for path in made:  # else leave nothing behind
+                path.rmdir()
     return 0
 
 
