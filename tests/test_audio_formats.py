@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import json
+import re
 import struct
 import subprocess
 import sys
@@ -191,6 +192,40 @@ def test_a_part_of_an_ogg_costs_the_checksums_of_its_own_pages_and_notices_damag
     assert 0 < sum(checked) < 0.4 * len(data)
     with pytest.warns(UserWarning, match="truncated or damaged"):
         audio.read(tmp_path / "damaged.ogg", rate, 28 * rate, 4 * rate)
+
+
+def test_the_length_of_an_ogg_costs_the_checksums_of_its_ends_and_what_reads_it_notices_damage(
+    tmp_path, monkeypatch
+):
+    rate = 16_000
+    samples = np.random.default_rng(0).uniform(-0.3, 0.3, 60 * rate)
+    soundfile.write(tmp_path / "whole.ogg", samples, rate)
+    whole = (tmp_path / "whole.ogg").read_bytes()
+
+    def damaged(name, position):
+        data = bytearray(whole)
+        data[position] ^= 255
+        (tmp_path / name).write_bytes(data)
+        return tmp_path / name
+
+    real, checked = _containers._checksum, []
+    monkeypatch.setattr(_containers, "_checksum", lambda page: checked.append(len(page)) or real(page))
+    for name in ("read.ogg", "problem.ogg", "blocks.ogg"):
+        checked.clear()
+        assert audio.info(damaged(name, len(whole) // 2)).num_samples == 60 * rate
+        assert 0 < sum(checked) < 0.2 * len(whole)
+    with pytest.warns(UserWarning, match="truncated or damaged"):
+        found = len(audio.read(tmp_path / "read.ogg", rate))
+    with pytest.warns(UserWarning, match="truncated or damaged"):
+        blocks = audio.blocks(tmp_path / "blocks.ogg", rate)
+    assert sum(map(len, blocks)) == found < 60 * rate
+    assert "truncated or damaged" in audio.problem(tmp_path / "problem.ogg")
+    for name in ("read.ogg", "problem.ogg", "blocks.ogg"):
+        assert audio.info(tmp_path / name).num_samples == found  # known from then on
+    pages = [found.start() for found in re.finditer(b"OggS", whole)]
+    first = next(page for page in pages if struct.unpack("<q", whole[page + 6 : page + 14])[0] > 0)
+    for page in (first, pages[-1]):  # those are looked at
+        assert audio.info(damaged(f"{page}.ogg", page + 100)).num_samples < 60 * rate
 
 
 def test_a_chunk_that_claims_to_end_nowhere_is_a_damaged_file_and_no_traceback(tmp_path, capfd):

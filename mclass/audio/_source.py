@@ -38,7 +38,7 @@ class Source:
     """One file, and how to read it.
 
     `jumps`: whether the decoder can begin at any sample; else it begins at the first. `problem`: what is missing
-    or wrong, as words of a warning. `checked`: whether the end of the file was looked at.
+    or wrong, as words of a warning. `checked`: whether the end of the file was looked at, and of an ogg all pages.
     """
 
     path: Path
@@ -117,20 +117,20 @@ def check_length(path: str | os.PathLike, num_samples: int, sample_rate: int) ->
         raise AudioError(f"{path}: {too_long}")
 
 
-def find_source(path: str | os.PathLike, *, to_the_end: bool = True) -> Source:
+def find_source(path: str | os.PathLike, look_at: str = "everything") -> Source:
     """What `path` is, or the one error that says why it cannot be read.
 
     Parameters
     ----------
     path : path
-    to_the_end : bool
-        Also look whether the last samples are there; a part may be read without.
+    look_at : {"header", "end", "everything"}
+        "end": also whether the last samples are there; a part may be read without. "everything": also whether all
+        pages of an ogg are what was written, a millisecond for each megabyte.
     """
     path = user_path(path)
     size, time = check_file(path)
-    if (path, size, time) in _SHORT:
-        return _measured(path, size, time)
-    return (_with_end if to_the_end else _inspect)(path, size, time)
+    found = {"header": _inspect, "end": _with_end, "everything": _with_pages}[look_at]
+    return (_measured if (path, size, time) in _SHORT else found)(path, size, time)
 
 
 def measure(source: Source) -> Source:
@@ -158,8 +158,16 @@ def _with_end(path: Path, size: int, time: int) -> Source:
     else:  # where an ogg ends inside its last block the decoders do not agree
         whole = end < source.num_samples + _OGG_BLOCK
         whole = whole and sum(map(len, source.blocks(source.num_samples - 1, 1))) == 1
-        whole = whole and not source.damaged()
-    return replace(source, checked=True) if whole else _measured(path, size, time)
+        whole = whole and not (source.damaged(0, 0) or source.damaged(source.last_page + 1))
+    return replace(source, checked=source.format != "OGG") if whole else _measured(path, size, time)
+
+
+@functools.lru_cache(_KEPT)
+def _with_pages(path: Path, size: int, time: int) -> Source:
+    source = _with_end(path, size, time)
+    if source.checked:
+        return source
+    return measure(source) if source.damaged() else replace(source, checked=True)
 
 
 def _end(source: Source) -> float:

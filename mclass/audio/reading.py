@@ -37,7 +37,8 @@ def info(path: str | os.PathLike) -> AudioInfo:
     """Rate, length, channels and format of a file: how much `read` finds in it, whatever its header says.
 
     Where header and contents agree no more is decoded than the last sample; else the file is decoded once, and
-    remembered for as long as the process runs. `problem` says what is missing.
+    remembered for as long as the process runs. Damage in the middle of an ogg is noticed when it is read.
+    `problem` looks at all of a file and says what is missing.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ def info(path: str | os.PathLike) -> AudioInfo:
     >>> info(path).seconds
     0.5
     """
-    source = find_source(path)
+    source = find_source(path, "end")
     kind = "MPEG4" if source.format.startswith("mov") else source.format.partition(",")[0].upper()
     return AudioInfo(source.sample_rate, source.num_samples, source.channels, kind, source.encoding)
 
@@ -148,7 +149,7 @@ def read(
         if value is not None and not isinstance(value, int | np.integer):
             raise AudioError(f"{name} is a whole number of samples, got {value!r} (seconds? multiply by the rate)")
     asked = num_samples
-    source = find_source(path, to_the_end=asked is None)
+    source = find_source(path, "everything" if asked is None else "header")
     total = target_length(source.num_samples, source.sample_rate, sample_rate)
     if num_samples is not None and start + num_samples > total:
         source = find_source(path)  # a header may promise less than there is
