@@ -1,7 +1,9 @@
 """Files that claim what is not so, wait forever or hold nonsense: named, within bounds, never a batch's end."""
 
+import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ import soundfile
 import torch
 
 from mclass import audio, datasets, inference, models
+from mclass.audio import _decoding
 from mclass.errors import AudioError, DatasetError
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
@@ -291,6 +294,51 @@ def test_formats_of_ffmpeg(tmp_path, suffix):
     from mclass.cli.options import expand
 
     assert len(expand([str(tmp_path)])) == 1
+
+
+READERS = {
+    "info": audio.info,
+    "problem": audio.problem,
+    "read": lambda path: audio.read(path, 8000),
+    "a part": lambda path: audio.read(path, 8000, 16_000, 8000),
+    "blocks": lambda path: [*audio.blocks(path, 8000)],
+}
+
+
+@pytest.mark.parametrize(
+    ("reader", "looked_at"),
+    [*((reader, False) for reader in READERS), *((reader, True) for reader in ("read", "a part", "blocks"))],
+)
+def test_a_disk_that_fails_under_ffmpeg_is_an_error_of_the_file(tmp_path, monkeypatch, reader, looked_at):
+    path = tmp_path / "a.mka"
+    encode(path, "mka", np.stack([TONE, TONE], axis=1), 16_000)
+    if looked_at:
+        audio.info(path)
+    real, middle = _decoding._Patient.read, path.stat().st_size // 3
+
+    def read(self, size=-1):
+        if self.tell() > middle:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(self, size)
+
+    monkeypatch.setattr(_decoding._Patient, "read", read)
+    with pytest.raises(AudioError, match=rf"^{re.escape(str(path))}: cannot be read: Input/output error\.$"):
+        READERS[reader](path)
+    monkeypatch.undo()
+    assert len(audio.read(path, 8000)) == pytest.approx(len(TONE) / 2, abs=100)  # the disk is back
+
+
+@pytest.mark.parametrize("suffix", ["mka", "wav"])
+def test_a_file_that_vanishes_before_it_is_opened_is_an_error_of_the_file(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "wav":
+        soundfile.write(path, TONE, 16_000)
+    else:
+        encode(path, "mka", np.stack([TONE, TONE], axis=1), 16_000)
+    blocks = audio.blocks(path, 8000)
+    path.unlink()
+    with pytest.raises(AudioError, match=rf"^{re.escape(str(path))}: .*[Nn]o such file"):
+        next(blocks)
 
 
 def test_a_truncated_m4a_says_how_much_is_missing(tmp_path):

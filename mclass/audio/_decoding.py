@@ -198,6 +198,9 @@ class Ffmpeg:
         except (av.FFmpegError, AttributeError, ValueError, LookupError):
             self.close()
             raise AudioError from None
+        except OSError:  # of the disk
+            self.close()
+            raise
         self.format = self.container.format.name
         # Seconds that the container promises; elsewhere its number is a guess from the bit rate.
         exact = self.format.startswith(("mov", "matroska", "asf", "wv", "tta", "ape", "flac", "caf"))

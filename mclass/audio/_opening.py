@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from mclass.errors import AudioError
@@ -41,7 +43,7 @@ def check_file(path: Path) -> tuple[int, int]:
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         if getattr(error, "errno", None) == errno.ELOOP:
             raise AudioError(f"{path}: is a link that leads back to itself. Replace it with the file.") from None
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     kind = stat.S_IFMT(status.st_mode)
     if kind == stat.S_IFDIR:
         raise AudioError(
@@ -62,7 +64,16 @@ def read_head(path: Path) -> bytes:
         with open(path, "rb") as file:
             return file.read(64)
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Say which file it was that the system could not read on: its disk failed, or was taken out."""
+    try:
+        yield
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def looks_like(head: bytes) -> str:
@@ -77,7 +88,8 @@ def looks_like(head: bytes) -> str:
     return ""
 
 
-def _unreadable(path: Path, error: Exception) -> AudioError:
+def unreadable(path: Path, error: Exception) -> AudioError:
+    """What the system says of a file that it cannot read."""
     return AudioError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}.")
 
 

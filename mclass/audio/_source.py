@@ -20,7 +20,7 @@ import numpy as np
 from mclass._files import user_path
 from mclass.audio import _containers, _mpeg
 from mclass.audio._decoding import RATES, Ffmpeg, Mixer, Sndfile
-from mclass.audio._opening import check_file, looks_like, read_head
+from mclass.audio._opening import check_file, looks_like, naming, read_head
 from mclass.errors import AudioError
 
 _CLAIM = 1 << 48  # samples that no file has
@@ -64,7 +64,11 @@ class Source:
         """Whether pages of an ogg are damaged: of the whole file, or of a part."""
         if self.format != "OGG" or self.checked:
             return False
-        with open(self.path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with (
+            naming(self.path),
+            open(self.path, "rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
             return _containers.has_damage(data, first, last)
 
     def blocks(self, first: int = 0, count: int | None = None, mixer: Mixer | None = None) -> Iterator[np.ndarray]:
@@ -74,18 +78,23 @@ class Source:
             skip = first - min(first, max(self.last_page - 1, 0))
         count = self.num_samples - first if count is None else count
         mixer = mixer or Mixer(self.encoding)
-        decoder = self.open()
-        try:
-            if self.decoder != "libsndfile":
-                yield from decoder.blocks(first, count, mixer)
-                return
-            for block in decoder.blocks(first - skip, skip + count, mixer):
-                rest = block[skip:]
-                skip = max(skip - len(block), 0)
-                if len(rest):
-                    yield rest
-        finally:
-            decoder.close()
+        with naming(self.path):
+            try:
+                decoder = self.open()
+            except AudioError:  # it was one when it was looked at
+                check_file(self.path)
+                raise _not_audio(self.path) from None
+            try:
+                if self.decoder != "libsndfile":
+                    yield from decoder.blocks(first, count, mixer)
+                    return
+                for block in decoder.blocks(first - skip, skip + count, mixer):
+                    rest = block[skip:]
+                    skip = max(skip - len(block), 0)
+                    if len(rest):
+                        yield rest
+            finally:
+                decoder.close()
 
 
 def max_hours() -> float:
@@ -130,14 +139,16 @@ def find_source(path: str | os.PathLike, look_at: str = "everything") -> Source:
     path = user_path(path)
     size, time = check_file(path)
     found = {"header": _inspect, "end": _with_end, "everything": _with_pages}[look_at]
-    return (_measured if (path, size, time) in _SHORT else found)(path, size, time)
+    with naming(path):
+        return (_measured if (path, size, time) in _SHORT else found)(path, size, time)
 
 
 def measure(source: Source) -> Source:
     """Decode a file that turned out shorter than it says; from then on it is what was found."""
     state = (source.path, *check_file(source.path))
     _SHORT.add(state)
-    return _measured(*state)
+    with naming(source.path):
+        return _measured(*state)
 
 
 @functools.lru_cache(_KEPT)
@@ -226,10 +237,7 @@ class _Facts:
         self.promised, self.notes = 0.0, []  # seconds; warnings
         self.broken = False  # a flac that libsndfile refuses
         self.stopped = False  # whether libsndfile gave up before the end
-        try:
-            self._look()
-        except OSError as error:
-            raise AudioError(f"{path}: cannot be read: {error.strerror}.") from None
+        self._look()
 
     def _look(self) -> None:
         with open(self.path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
