@@ -231,6 +231,13 @@ def test_save_and_read_back(tmp_path, suffix):
     assert [path.name for path in tmp_path.iterdir()] == [f"a.{suffix}"]
 
 
+def test_save_a_minute_of_ogg(tmp_path):
+    """Written at once, it overflows the stack in libvorbis."""
+    sound = 0.1 * torch.sin(torch.arange(60 * 44_100) * 0.05)
+    audio.save(tmp_path / "a.ogg", sound, 44_100)
+    assert (audio.read(tmp_path / "a.ogg", 44_100) - sound).square().mean().sqrt() < 0.01
+
+
 @pytest.mark.parametrize(
     ("name", "sound", "rate", "word"),
     [

@@ -15,6 +15,8 @@ from mclass._files import replacing, user_path
 from mclass.audio.resampling import check_rate, check_waveform
 from mclass.errors import AudioError
 
+_BLOCK = 1 << 16  # samples at once: a minute of them overflows the stack of libvorbis, which ends the process
+
 
 def save(path: str | os.PathLike, waveform: torch.Tensor | np.ndarray, sample_rate: int) -> None:
     """Write a mono waveform; the suffix of `path` chooses the format (wav, flac, ogg, opus, mp3).
@@ -59,7 +61,9 @@ def save(path: str | os.PathLike, waveform: torch.Tensor | np.ndarray, sample_ra
     try:
         with replacing(path) as temporary:
             temporary.touch()  # says why it cannot be written, which libsndfile does not
-            soundfile.write(temporary, samples.clip(-1, 1), sample_rate, format=container, subtype=subtype)
+            with soundfile.SoundFile(temporary, "w", sample_rate, 1, subtype, format=container) as file:
+                for start in range(0, samples.size, _BLOCK):
+                    file.write(samples[start : start + _BLOCK].clip(-1, 1))
     except OSError as error:
         raise AudioError(
             f"{path}: cannot be written: {error.strerror}. Choose a folder you can write to."
