@@ -14,7 +14,8 @@ import builtins
 import importlib
 import inspect
 
-from mclass.datasets.base import Chunks, EpochSampler, MusicDataset, RandomCrops, Subset, split_by_group
+from mclass.datasets.base import MusicDataset, Subset, split_by_group
+from mclass.datasets.crops import Chunks, EpochSampler, RandomCrops
 from mclass.errors import unknown_name
 
 # name -> (module, class); a module is imported when its data set is first loaded.

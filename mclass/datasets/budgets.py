@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from mclass.datasets.base import MusicDataset, RandomCrops, Subset
+from mclass.datasets.base import MusicDataset, Subset
+from mclass.datasets.crops import RandomCrops
 from mclass.errors import DatasetError, unknown_name
 
 

@@ -20,7 +20,7 @@ import torch
 
 from mclass import audio
 from mclass.datasets.base import MusicDataset, Subset, split_by_group
-from mclass.datasets.folder import _check_root
+from mclass.datasets.folder import check_root
 from mclass.datasets.headers import read_header, read_headers
 from mclass.errors import AudioError, DatasetError, unknown_name
 
@@ -307,7 +307,7 @@ def find_root(root: str | os.PathLike, markers: Sequence[str], what: str, inside
     DatasetError
         If there is none; the message guesses when `root` is one level too deep or too high.
     """
-    path = _check_root(root)
+    path = check_root(root)
 
     def below(folder: Path) -> Path | None:
         return next(
@@ -331,7 +331,7 @@ def find_root(root: str | os.PathLike, markers: Sequence[str], what: str, inside
 def find_audio(root: Path, given: str | os.PathLike | None, inside: Sequence[str], stems: Sequence) -> Path:
     """The folder of the audio: the one `given`, or the first of those `inside` `root` that has any of it."""
     if given is not None:
-        return _check_root(given)
+        return check_root(given)
     sample = [*stems[:: max(len(stems) // 50, 1)]]
     folders = [root / one for one in inside if (root / one).is_dir()]
     return next((one for one in folders if any(locate(one, sample))), folders[0] if folders else root)

@@ -131,7 +131,7 @@ class Folder(MusicDataset):
             )
         if not isinstance(separator, str | None):
             raise ValueError(f"separator is text, such as '|', or '' for none, got {separator!r}")
-        self.root = _check_root(root)
+        self.root = check_root(root)
         _refuse_stored(self.root)
         self.name, self.sample_rate = self.root.name, sample_rate
         self.fractions, self.seed = tuple(fractions), seed
@@ -331,7 +331,8 @@ class Folder(MusicDataset):
         }
 
 
-def _check_root(root: str | os.PathLike) -> Path:
+def check_root(root: str | os.PathLike) -> Path:
+    """The folder `root`; refuses what is none."""
     path = user_path(root)
     if not path.exists():
         raise DatasetError(f"root={str(root)!r}: no such folder (the current folder is {Path.cwd()})")

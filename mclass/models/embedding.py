@@ -23,6 +23,7 @@ from torch import nn
 
 from mclass.frontends import LogMel
 from mclass.models.base import WaveformModel, check_num_tags
+from mclass.models.registry import create
 
 
 class LinearEmbedding(WaveformModel):
@@ -83,8 +84,6 @@ class Embedding(WaveformModel):
     """
 
     def __init__(self, num_tags: int = 50, backbone: str = "cnn_2d", dim: int = 256):
-        from mclass.models import create
-
         super().__init__()
         self.num_tags = check_num_tags(num_tags)
         self.backbone = create(backbone, num_tags=1)

@@ -22,6 +22,7 @@ from mclass._files import replacing, user_path
 from mclass._schemas import ModelFile, check, check_sizes
 from mclass.errors import ModelError
 from mclass.models.base import WaveformModel
+from mclass.models.registry import create
 from mclass.models.weights import below, choose, find_weights, plain_names, unwrapped
 
 FORMAT = "mclass model"
@@ -110,8 +111,6 @@ def load(path: str | os.PathLike) -> WaveformModel:
             f"{path} holds the weights of a class of your own, {content.get('class')}; "
             "build the model and call mclass.models.load_weights(model, path)"
         )
-    from mclass.models import create
-
     if len(content["tags"]) != content["num_tags"]:
         raise ModelError(f"{path} is damaged: {len(content['tags'])} tags for {content['num_tags']} outputs")
     try:

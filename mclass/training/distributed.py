@@ -23,8 +23,8 @@ from torch import distributed
 
 from mclass.augmentations.base import Transform, take
 from mclass.datasets import EpochSampler
+from mclass.distributed import Gather, gathered, place
 from mclass.errors import ModelError
-from mclass.losses.ntxent import Gather, gathered, place
 
 LOST_AFTER = timedelta(minutes=10)  # a process waits so long for the others, and gives up
 

@@ -29,12 +29,13 @@ from mclass.datasets import MusicDataset
 from mclass.datasets.shards import Shards
 from mclass.datasets.streaming import ShardStream
 from mclass.datasets.workers import data_fingerprint
+from mclass.distributed import place
 from mclass.errors import DatasetError, ModelError, unknown_name
 from mclass.memory import keep_freed_memory
 from mclass.training import distributed
 from mclass.training.callbacks import Bar, Keeper, TensorBoard
 from mclass.training.compiling import compiled
-from mclass.training.distributed import every, place
+from mclass.training.distributed import every
 from mclass.training.quiet import Signals, quiet
 from mclass.training.task import Task
 

@@ -21,10 +21,10 @@ from mclass.augmentations import Transform
 from mclass.datasets import Chunks, MusicDataset, RandomCrops
 from mclass.datasets.triplets import SAMPLINGS as DRAWN
 from mclass.datasets.triplets import BalancedShares, TripletCrops
+from mclass.distributed import Gather, gathered, place
 from mclass.errors import DatasetError, ModelError
 from mclass.inference import evaluating
 from mclass.losses._checks import unit
-from mclass.losses.ntxent import Gather, gathered, place
 from mclass.models import WaveformModel
 from mclass.training import distributed
 from mclass.training.metric_options import LABEL_LOSSES, check_options, described, notion_of_tags

@@ -1,0 +1,88 @@
+"""Where modules and names were before the package was regrouped: old paths work for one release, with a warning.
+
+`MODULES` and `NAMES` are the tables; delete a line, and the old path is gone. `install` runs when ``mclass`` is
+imported. It adds a finder behind all others, which is asked only for modules that do not exist.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import CodeType, ModuleType
+from typing import Any
+
+# old module -> new module
+MODULES = {}
+
+# module that stays -> names that were in it -> module that they are in now
+NAMES = {
+    "mclass.datasets.base": dict.fromkeys(("Chunks", "EpochSampler", "RandomCrops"), "mclass.datasets.crops"),
+    "mclass.inference.result": dict.fromkeys(("AGGREGATES", "aggregate"), "mclass.metrics.songs"),
+}
+
+
+def install(short: Mapping[str, str]) -> None:
+    """Make old paths work.
+
+    Parameters
+    ----------
+    short : mapping
+        Further names of modules, which are there to stay (``mclass.plot``): they work without a warning.
+    """
+    sys.meta_path.append(_Finder(short))
+
+
+def former_names(module: str) -> Callable[[str], Any]:
+    """A module's ``__getattr__`` for the names that it had."""
+
+    def __getattr__(name: str) -> Any:
+        new = NAMES[module].get(name)
+        if new is None:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warnings.warn(f"{module}.{name} is now {new}.{name}", DeprecationWarning, stacklevel=2)
+        return getattr(importlib.import_module(new), name)
+
+    return __getattr__
+
+
+class _Finder(MetaPathFinder):
+    """Finds a module by the name that it had."""
+
+    def __init__(self, short: Mapping[str, str]):
+        self.short = short
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The module itself, under a second name; None if `name` is no former name."""
+        if name not in self.short and name not in MODULES:
+            return None
+        if name not in self.short:
+            warnings.warn(f"the module {name} is now {MODULES[name]}", DeprecationWarning, stacklevel=2)
+        return ModuleSpec(name, _Alias(self.short.get(name) or MODULES[name]))
+
+
+class _Alias(Loader):
+    """Gives the module of another name, so that there is one module and one of each of its classes."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """The other module; remembers what the import system is about to overwrite in it."""
+        module = importlib.import_module(self.name)
+        self.spec = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing: it has run. It is told again what it is."""
+        module.__spec__ = self.spec
+
+    def get_code(self, name: str) -> CodeType | None:
+        """For ``python -m``."""
+        return importlib.util.find_spec(self.name).loader.get_code(self.name)
