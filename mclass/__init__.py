@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 
 from mclass._deprecated import install
-from mclass.profile import device, scale
+from mclass.config import device, scale
 
 __version__ = "0.1.0"
 
@@ -36,7 +36,7 @@ _SUBMODULES = {
     "report": "mclass.report",
     "results": "mclass.results",
     "search": "mclass.search",
-    "tags": "mclass.tags",
+    "tags": "mclass.vocabulary",
     "training": "mclass.training",
     "widgets": "mclass.widgets",
 }

@@ -17,7 +17,10 @@ from types import CodeType, ModuleType
 from typing import Any
 
 # old module -> new module
-MODULES = {}
+MODULES = {
+    "mclass.memory": "mclass._utils.memory",
+    "mclass.profile": "mclass.config",
+}
 
 # module that stays -> names that were in it -> module that they are in now
 NAMES = {

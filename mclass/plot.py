@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mclass import tags as notions
-from mclass._text import visible
+from mclass import vocabulary
+from mclass._utils.text import visible
 
 # matplotlib is imported inside the functions: it takes half a second, and a run on a server may never draw.
 
@@ -286,7 +286,7 @@ def _plain(text: str) -> str:
 
 
 def _notion(tag: str) -> str:
-    return notions.notion(tag) if tag in notions.MAGNATAGATUNE else "other"
+    return vocabulary.notion(tag) if tag in vocabulary.MAGNATAGATUNE else "other"
 
 
 def _words(name: str) -> str:

@@ -37,15 +37,15 @@ import torch
 import yaml
 
 from mclass import augmentations, datasets, losses, models, pretrained, training
-from mclass._arguments import checked, parameters
-from mclass._files import user_path
+from mclass._utils.arguments import checked, parameters
+from mclass._utils.files import user_path
+from mclass.config import PROFILES, profile
 from mclass.datasets import MusicDataset, pretexts
 from mclass.datasets.budgets import label_budget
 from mclass.datasets.listeners import simulate_plays
 from mclass.errors import DatasetError, shortened, unknown_name
 from mclass.frontends import MFCC
 from mclass.models import WaveformModel
-from mclass.profile import PROFILES, profile
 from mclass.training import Run, Task
 
 SECTIONS = ("data", "split", "labels", "pretext", "unlabelled", "model", "task", "fit", "seed", "profiles")

@@ -22,8 +22,8 @@ from urllib.parse import quote
 import numpy as np
 
 from mclass import audio, listen
-from mclass._files import replacing, user_path
-from mclass._text import visible
+from mclass._utils.files import replacing, user_path
+from mclass._utils.text import visible
 
 if TYPE_CHECKING:
     from mclass.inference import TagResult

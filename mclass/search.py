@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mclass._files import replacing, user_path
-from mclass._schemas import read_arrays
+from mclass._utils.files import replacing, user_path
+from mclass._utils.schemas import read_arrays
 from mclass.errors import ModelError
 from mclass.models import WaveformModel
 

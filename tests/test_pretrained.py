@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mclass import pretrained, tags
-from mclass._download import download
+from mclass._utils.download import download
 from mclass.errors import DownloadError, ModelError
 from mclass.pretrained import catalogue
 from tests import published

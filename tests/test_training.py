@@ -16,7 +16,8 @@ import pytest
 import torch
 from tones import Tones, small
 
-from mclass import augmentations, inference, losses, memory, metrics, models, training
+from mclass import augmentations, inference, losses, metrics, models, training
+from mclass._utils import memory
 from mclass.datasets import Chunks, EpochSampler, RandomCrops
 from mclass.errors import DatasetError, ModelError
 from mclass.training.callbacks import Keeper

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
-from mclass._text import visible
+from mclass._utils.text import visible
 from mclass.cli import data, embed, evaluate, grade, models, search, submit, tag, train
 from mclass.cli.stopping import exit_code, reason, stoppable
 

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mclass._files import identity, user_path, writing
+from mclass._utils.files import identity, user_path, writing
 from mclass.cli.options import Failures, add_model_options, check_writable, expand, hop_samples, load_model, tell
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from mclass._files import is_stream, writing
-from mclass._text import visible
+from mclass._utils.files import is_stream, writing
+from mclass._utils.text import visible
 from mclass.cli.options import check_writable, positive
 
 EXAMPLES = """

@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from mclass._files import identity, user_path
-from mclass._text import one_line, visible
+from mclass._utils.files import identity, user_path
+from mclass._utils.text import one_line, visible
 from mclass.cli.kinds import expect
 from mclass.cli.options import Failures, add_model_options, expand, hop_samples, load_model, positive
 

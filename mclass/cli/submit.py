@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mclass._files import writing
+from mclass._utils.files import writing
 from mclass.cli.kinds import expect
 from mclass.cli.options import check_writable, positive
 

@@ -14,8 +14,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mclass._files import replacing, writing
-from mclass._text import one_line, visible
+from mclass._utils.files import replacing, writing
+from mclass._utils.text import one_line, visible
 from mclass.cli.options import (
     Failures,
     add_model_options,

@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mclass._files import replacing, user_path, writing
-from mclass._text import visible
+from mclass._utils.files import replacing, user_path, writing
+from mclass._utils.text import visible
 from mclass.cli.kinds import expect
 from mclass.cli.options import add_dataset_options, load_splits, positive
 

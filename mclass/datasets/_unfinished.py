@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mclass._files import replacing, resolved, sweep, writing
-from mclass._schemas import Size, read_json
+from mclass._utils.files import replacing, resolved, sweep, writing
+from mclass._utils.schemas import Size, read_json
 from mclass.errors import BusyError, DatasetError
 
 _JOURNAL = "finished.jsonl"

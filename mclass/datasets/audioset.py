@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from mclass._files import user_path
+from mclass._utils.files import user_path
 from mclass.datasets.files import AudioFiles, find_audio, find_root, multi_hot
 from mclass.datasets.tables import read_json, read_rows
 from mclass.errors import DatasetError, unknown_name

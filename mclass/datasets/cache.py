@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
-from mclass._files import user_path, writing
-from mclass._schemas import Size, read_json
+from mclass._utils.files import user_path, writing
+from mclass._utils.schemas import Size, read_json
 from mclass.errors import CacheError
 
 _STAMP = "complete.json"

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from mclass._files import replacing, user_path
-from mclass._text import visible
+from mclass._utils.files import replacing, user_path
+from mclass._utils.text import visible
 from mclass.datasets.base import MusicDataset
 from mclass.datasets.fingerprint import LONGEST, find_copies, fingerprint
 from mclass.datasets.prepared import to_int16

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mclass import _download
-from mclass._files import user_path, writing
+from mclass._utils import download as _download
+from mclass._utils.files import user_path, writing
 from mclass.datasets.archives import unpack
 from mclass.datasets.cards import info
 from mclass.errors import DownloadError, unknown_name

@@ -16,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from mclass import audio
-from mclass._files import user_path
+from mclass._utils.files import user_path
 from mclass.datasets import _encoding, _label_tables, _labelling
 from mclass.datasets.base import MusicDataset, Subset, split_by_group
 from mclass.errors import AudioError, DatasetError, unknown_name

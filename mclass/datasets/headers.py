@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mclass import audio
-from mclass._files import replacing
-from mclass._schemas import Count, read_json
+from mclass._utils.files import replacing
+from mclass._utils.schemas import Count, read_json
 from mclass.datasets import cache
 from mclass.datasets.folder import in_threads
 from mclass.errors import AudioError

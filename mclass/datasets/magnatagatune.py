@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from mclass import tags as tag_lists
+from mclass import vocabulary
 from mclass.datasets.files import AudioFiles, find_audio, find_root
 from mclass.datasets.tables import read_columns, read_rows
 from mclass.errors import DatasetError, unknown_name
@@ -213,7 +213,7 @@ def _choose(names: list[str], hits: np.ndarray, tags: str | Sequence[str], merge
         return [*range(len(names))]
     if tags == "top50" and merged:
         return np.argsort(-hits.sum(0, dtype=int), kind="stable")[:50].tolist()
-    wanted = tag_lists.MAGNATAGATUNE if tags == "top50" else [tags] if isinstance(tags, str) else tags
+    wanted = vocabulary.MAGNATAGATUNE if tags == "top50" else [tags] if isinstance(tags, str) else tags
     unknown = [tag for tag in wanted if tag not in names]
     if unknown:
         hint = " It was merged into a synonym." if merged else ""

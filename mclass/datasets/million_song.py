@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from mclass import tags as tag_lists
-from mclass._files import user_path
+from mclass import vocabulary
+from mclass._utils.files import user_path
 from mclass.datasets import _pickles
 from mclass.datasets._cells import split_tags
 from mclass.datasets.files import PARTS, AudioFiles, find_audio, find_root, multi_hot
@@ -122,7 +122,7 @@ def _cals(folder: Path, student: bool) -> Lists:
         tracks += ids
         parts += ["" if student else part] * len(ids)
         labels.append(rows)
-    return tracks, parts, np.concatenate(labels) > 0, list(tag_lists.MSD_CALS)
+    return tracks, parts, np.concatenate(labels) > 0, list(vocabulary.MSD_CALS)
 
 
 def _array(path: Path) -> np.ndarray:

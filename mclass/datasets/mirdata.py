@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mclass._files import user_path
+from mclass._utils.files import user_path
 from mclass.datasets.files import PARTS, AudioFiles, multi_hot
 from mclass.errors import DatasetError, unknown_name
 

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import ClassVar
 
-from mclass._files import user_path
+from mclass._utils.files import user_path
 from mclass.datasets.files import PARTS, AudioFiles, find_root, one_hot
 from mclass.datasets.folder import audio_below
 from mclass.datasets.tables import read_json

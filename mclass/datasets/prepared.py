@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from mclass import audio
-from mclass._files import user_path
-from mclass._schemas import Manifest, read_arrays, read_json
+from mclass._utils.files import user_path
+from mclass._utils.schemas import Manifest, read_arrays, read_json
 from mclass.datasets.base import MusicDataset, Subset
 from mclass.errors import DatasetError, unknown_name
 

@@ -26,9 +26,9 @@ import soundfile
 from tqdm import tqdm
 
 import mclass
-from mclass._download import file_sha256
-from mclass._files import sweep, user_path
-from mclass._text import visible
+from mclass._utils.download import file_sha256
+from mclass._utils.files import sweep, user_path
+from mclass._utils.text import visible
 from mclass.datasets._unfinished import unfinished
 from mclass.datasets.base import MusicDataset
 from mclass.datasets.prepared import FORMAT, Prepared, flac_name, to_int16

@@ -10,7 +10,7 @@ import os
 import numpy as np
 import torch
 
-from mclass._files import user_path
+from mclass._utils.files import user_path
 from mclass.datasets.base import MusicDataset, Subset
 from mclass.datasets.shards import PARTS, Shards, has_unknown, read_index
 from mclass.datasets.tars import Example, decode, list_members

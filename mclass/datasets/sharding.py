@@ -18,8 +18,8 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from mclass._download import file_sha256
-from mclass._files import replacing, user_path
+from mclass._utils.download import file_sha256
+from mclass._utils.files import replacing, user_path
 from mclass.datasets._unfinished import unfinished
 from mclass.datasets.base import MusicDataset
 from mclass.datasets.prepared import to_int16

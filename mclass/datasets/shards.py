@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from mclass._files import user_path
-from mclass._schemas import ShardIndex, read_json
+from mclass._utils.files import user_path
+from mclass._utils.schemas import ShardIndex, read_json
 from mclass.errors import DatasetError, unknown_name
 
 FORMAT = "mclass shards, version 1"

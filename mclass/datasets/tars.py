@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from mclass._schemas import ShardMember, read_json
+from mclass._utils.schemas import ShardMember, read_json
 from mclass.datasets.shards import open_anywhere
 from mclass.errors import DatasetError
 

@@ -27,8 +27,8 @@ import numpy as np
 import pydantic
 
 from mclass import metrics
-from mclass._files import replacing, writing
-from mclass._text import visible
+from mclass._utils.files import replacing, writing
+from mclass._utils.text import visible
 from mclass.errors import DatasetError
 
 MAX_BYTES = 1 << 30  # of the arrays in a file, unpacked

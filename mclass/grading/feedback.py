@@ -7,7 +7,7 @@ import html
 import re
 from pathlib import Path
 
-from mclass._files import replacing
+from mclass._utils.files import replacing
 from mclass.grading.judge import Grade
 from mclass.grading.notebooks import ANSWER, Homework
 

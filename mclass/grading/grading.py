@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mclass._files import replacing, scratch, writing
-from mclass._text import line, visible
+from mclass._utils.files import replacing, scratch, writing
+from mclass._utils.text import line, visible
 from mclass.grading import feedback as pages_of
 from mclass.grading import held_out, sandbox
 from mclass.grading.judge import Grade, judge

@@ -12,7 +12,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from mclass._files import replacing
+from mclass._utils.files import replacing
 from mclass.grading import sandbox
 from mclass.grading.grading import Limits, grade_one, judging
 from mclass.grading.held_out import PUBLIC_SEED

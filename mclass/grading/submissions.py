@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mclass._text import line
+from mclass._utils.text import line
 from mclass.grading.notebooks import NotebookError, homework_named, load
 
 # What browsers, file managers, Colab, Jupyter and learning platforms put around a name, in any letters.

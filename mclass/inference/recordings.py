@@ -18,7 +18,7 @@ import torch
 from tqdm import tqdm
 
 from mclass import audio as audio_files
-from mclass._text import visible
+from mclass._utils.text import visible
 from mclass.errors import AudioError, ModelError
 from mclass.inference.chunks import check_hop, check_model, chunks_per_batch, cut, evaluating
 from mclass.inference.result import TagResult

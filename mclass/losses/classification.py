@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from mclass._arrays import as_tensor
+from mclass._utils.arrays import as_tensor
 from mclass.losses._checks import Loss, check_targets, in_float32, number
 
 

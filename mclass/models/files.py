@@ -18,8 +18,8 @@ import torch
 from torch import nn
 
 import mclass
-from mclass._files import replacing, user_path
-from mclass._schemas import ModelFile, check, check_sizes
+from mclass._utils.files import replacing, user_path
+from mclass._utils.schemas import ModelFile, check, check_sizes
 from mclass.errors import ModelError
 from mclass.models.base import WaveformModel
 from mclass.models.registry import create

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from mclass._arguments import checked
+from mclass._utils.arguments import checked
 from mclass.errors import ModelError, shortened, unknown_name
 from mclass.models.base import WaveformModel
 

@@ -22,9 +22,9 @@ from pathlib import Path
 
 import torch
 
-from mclass import models, tags
-from mclass._download import download, file_sha256
-from mclass._files import user_path
+from mclass import models, vocabulary
+from mclass._utils.download import download, file_sha256
+from mclass._utils.files import user_path
 from mclass.datasets.cache import home
 from mclass.errors import ModelError, unknown_name
 from mclass.models import WaveformModel
@@ -37,7 +37,7 @@ from mclass.pretrained.names import OPTIONAL, TABLES, translate
 __all__ = ["Checkpoint", "from_original", "info", "list", "load"]
 
 # Published only as files to fetch by hand: what their outputs mean if they have 50.
-_TAGS = {"clmr_sample_cnn": tags.MAGNATAGATUNE, "music_tagging_transformer": tags.MSD_CALS}
+_TAGS = {"clmr_sample_cnn": vocabulary.MAGNATAGATUNE, "music_tagging_transformer": vocabulary.MSD_CALS}
 
 
 def list() -> builtins.list[str]:

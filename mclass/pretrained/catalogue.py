@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mclass import tags
+from mclass import vocabulary
 
 # Won, Ferraro, Bogdanov & Serra (2020). One commit, so that a file can never change under the same address.
 REPOSITORY = "minzwon/sota-music-tagging-models"
 COMMIT = "36aa13b7205ff156cf4dcab60fd69957da453151"
 
-DATASETS = {"mtat": tags.MAGNATAGATUNE, "msd": tags.MSD, "jamendo": tags.JAMENDO}
+DATASETS = {"mtat": vocabulary.MAGNATAGATUNE, "msd": vocabulary.MSD, "jamendo": vocabulary.JAMENDO}
 
 # Our name -> the folder's.
 FOLDERS = {

@@ -17,9 +17,9 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from mclass import models, tags
-from mclass._download import file_sha256
-from mclass._files import replacing, user_path, writing
+from mclass import models, vocabulary
+from mclass._utils.download import file_sha256
+from mclass._utils.files import replacing, user_path, writing
 from mclass.datasets.cache import home
 from mclass.errors import DownloadError, ModelError
 from mclass.models import WaveformModel
@@ -61,7 +61,7 @@ def _entry(
     name: str, architecture: str, sha256: str, data: str, roc_auc: float, pr_auc: float
 ) -> PackagedCheckpoint:
     dataset, model = name.split("_")
-    names = tags.MAGNATAGATUNE if dataset == "mtt" else tags.MSD
+    names = vocabulary.MAGNATAGATUNE if dataset == "mtt" else vocabulary.MSD
     path = f"musicnn/{dataset.upper()}_{model}/.data-00000-of-00001"
     scores = {"trained_on": data, "roc_auc": roc_auc, "pr_auc": pr_auc}
     return PackagedCheckpoint(f"pons/{name}", architecture, path, sha256, names, **scores)

@@ -7,7 +7,7 @@
 Taught in: 04_supervised.
 """
 
-from mclass.memory import keep_freed_memory
+from mclass._utils.memory import keep_freed_memory
 from mclass.training.contrastive import Contrastive, MoCo
 from mclass.training.distillation import Distillation
 from mclass.training.fit import Run, fit

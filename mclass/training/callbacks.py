@@ -15,8 +15,8 @@ import pandas as pd
 import torch
 
 from mclass import models
-from mclass._files import replacing, sweep
-from mclass._schemas import RunState
+from mclass._utils.files import replacing, sweep
+from mclass._utils.schemas import RunState
 from mclass.errors import ModelError, shortened
 from mclass.models.files import fill, read_checkpoint, write_atomically
 from mclass.training.distributed import is_first

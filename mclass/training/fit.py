@@ -24,14 +24,14 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader, Subset
 
 from mclass import models
-from mclass._files import scratch, user_path, writing
+from mclass._utils.files import scratch, user_path, writing
+from mclass._utils.memory import keep_freed_memory
 from mclass.datasets import MusicDataset
 from mclass.datasets.shards import Shards
 from mclass.datasets.streaming import ShardStream
 from mclass.datasets.workers import data_fingerprint
 from mclass.distributed import place
 from mclass.errors import DatasetError, ModelError, unknown_name
-from mclass.memory import keep_freed_memory
 from mclass.training import distributed
 from mclass.training.callbacks import Bar, Keeper, TensorBoard
 from mclass.training.compiling import compiled

@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from mclass import losses, metrics, mining
-from mclass import tags as course_tags
+from mclass import losses, metrics, mining, vocabulary
 from mclass.augmentations import Transform
 from mclass.datasets import Chunks, MusicDataset, RandomCrops
 from mclass.datasets.triplets import SAMPLINGS as DRAWN
@@ -128,7 +127,7 @@ class MetricLearning(Task):
         clips_per_tag: int = 4,
         scores: np.ndarray | None = None,
         threshold: float | np.ndarray = 0.5,
-        notions: Mapping[str, Sequence[str]] = course_tags.NOTIONS,
+        notions: Mapping[str, Sequence[str]] = vocabulary.NOTIONS,
         augment: Transform | None = None,
         among: str = "clips",
         **optimization,

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from mclass._text import visible
+from mclass._utils.text import visible
 from mclass.errors import BusyError
 
 if TYPE_CHECKING:

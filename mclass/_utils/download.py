@@ -6,7 +6,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from mclass._files import writing
+from mclass._utils.files import writing
 from mclass.errors import DownloadError
 
 _BLOCK = 1 << 16  # what is lost when the connection breaks

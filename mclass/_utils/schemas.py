@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from mclass._arguments import explained
+from mclass._utils.arguments import explained
 from mclass.errors import shortened
 
 _RULES = ConfigDict(strict=True, extra="allow", arbitrary_types_allowed=True)
