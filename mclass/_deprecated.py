@@ -18,6 +18,7 @@ from typing import Any
 
 # old module -> new module
 MODULES = {
+    "mclass.recipes": "mclass.cli.recipes",
     "mclass.memory": "mclass._utils.memory",
     "mclass.profile": "mclass.config",
 }

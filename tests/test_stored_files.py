@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from mclass.search import Index
 from tones import Tones, small
 
-from mclass import cli, datasets, inference, models, recipes, training
+from mclass import cli, datasets, inference, models, training
+from mclass.cli import recipes
 from mclass.datasets import cache
 from mclass.datasets.sharded import Sharded
-from mclass.search import Index
 
 WRONG = [
     None,

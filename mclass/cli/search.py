@@ -33,7 +33,7 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """List the nearest files of each query, without the query itself."""
     from mclass import inference
-    from mclass.search import Index
+    from mclass.inference.index import Index
 
     expect("--index", options.index, "index")
     index = Index.load(options.index)

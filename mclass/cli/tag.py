@@ -97,7 +97,7 @@ def _tag(files: list[str], plot: Path | None, page: Path | None, options: argpar
     finally:  # also after an interrupt
         failures.report()
         if results:
-            from mclass import report
+            from mclass.display import report
 
             report.write(page, results, model=options.model, top=max(options.top, 15))
     return failures.code

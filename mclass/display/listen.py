@@ -41,7 +41,7 @@ SHAPES = (
     "M-6,-3.5L0,-7L6,-3.5V3.5L0,7L-6,3.5Z",  # hexagon
     "M-6.5,-6.5L6.5,6.5V-6.5L-6.5,6.5Z",  # bow tie
 )
-_MAP = Path(__file__).with_name("map.html")
+_MAP = Path(__file__).with_name("templates") / "map.html"
 LOUDEST = 0.9  # peak of a normalised clip: below full scale, where MP3 would overshoot
 
 

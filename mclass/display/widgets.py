@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mclass import listen
+from mclass.display import listen
 from mclass.errors import ModelError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def augmentation(
     """
     import torch
 
-    from mclass import plot
+    from mclass.display import plot
     from mclass.frontends import LogMel
 
     frontend = LogMel(sample_rate=sample_rate, f_max=None)

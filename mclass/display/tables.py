@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas
 
 # In a clone the repository's own folder, so that a new run is seen at once; else what setup.py packed.
-FOLDERS = (Path(__file__).parents[1] / "experiments" / "results", Path(__file__).with_name("_results"))
+FOLDERS = (Path(__file__).parents[2] / "experiments" / "results", Path(__file__).with_name("_results"))
 
 
 def _folder() -> Path:

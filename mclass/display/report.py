@@ -21,17 +21,18 @@ from urllib.parse import quote
 
 import numpy as np
 
-from mclass import audio, listen
+from mclass import audio
 from mclass._utils.files import replacing, user_path
 from mclass._utils.text import visible
+from mclass.display import listen
 
 if TYPE_CHECKING:
     from mclass.inference import TagResult
 
 EMBEDDED_SECONDS = 300  # about 2.4 MB of base64
 _RATE = 22_050
-_PAGE = Path(__file__).with_name("report.html")
-_COMPONENT = Path(__file__).with_name("taggram.html")  # how a recording looks, and what it does
+_PAGE = Path(__file__).with_name("templates") / "report.html"
+_COMPONENT = Path(__file__).with_name("templates") / "taggram.html"  # how a recording looks, and what it does
 
 
 def write(

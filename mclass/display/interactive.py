@@ -29,8 +29,8 @@ import numpy as np
 from mclass.metrics import pr_auc, pr_curve, roc_auc, roc_curve, undefined_tags, validate
 from mclass.metrics.checks import check_count
 
-_TEMPLATE = Path(__file__).with_name("interactive.html")
-_PICTURES = Path(__file__).with_name("pictures.html")
+_TEMPLATE = Path(__file__).with_name("templates") / "interactive.html"
+_PICTURES = Path(__file__).with_name("templates") / "pictures.html"
 _BARS = 25
 _DPI = 110
 
