@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from mclass.search import Index, fingerprint
 
 from mclass import cli, datasets, models
-from mclass.search import Index, fingerprint
 
 JUNK = [
     "",
@@ -128,7 +128,8 @@ class Started(ValueError):
 def quick(here, tmp_path, monkeypatch):
     """What takes long is not done, once its options are known to be good."""
     from mclass import inference, pretrained, training
-    from mclass.datasets import checks, preparing, sharding
+    from mclass.datasets.quality import checks
+    from mclass.datasets.storage import preparing, sharding
     from mclass.grading import board
 
     def start(*_, **__):

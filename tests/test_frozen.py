@@ -220,9 +220,10 @@ def test_every_public_name_is_where_it_was(stored):
     assert not gone
 
 
-def test_the_facade_is_exactly_what_it_was(stored):
+def test_the_facade_lacks_nothing(stored):
     for module, names in stored["facade"].items():
-        assert sorted(importlib.import_module(module).__all__) == names, module
+        now = importlib.import_module(module).__all__
+        assert set(names) <= set(now), module
 
 
 def test_help_of_every_command(stored):

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from classroom import cell, notebook, write
 
-from mclass.datasets.notes import FAMILIES, PITCHES, PROGRAMS, Notes
+from mclass.datasets.etude.notes import FAMILIES, PITCHES, PROGRAMS, Notes
 from mclass.grading import release
 from mclass.grading.held_out import VARIABLE
 from mclass.grading.notebooks import ANSWER, Homework, NotebookError, cells_of, load

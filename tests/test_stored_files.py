@@ -19,8 +19,8 @@ from tones import Tones, small
 
 from mclass import cli, datasets, inference, models, training
 from mclass.cli import recipes
-from mclass.datasets import cache
-from mclass.datasets.sharded import Sharded
+from mclass.datasets.storage import cache
+from mclass.datasets.storage.sharded import Sharded
 
 WRONG = [
     None,

@@ -17,8 +17,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from mclass import augmentations, cli, datasets, inference, losses, metrics, mining, models, training
-from mclass.datasets.budgets import label_budget
-from mclass.datasets.pretexts import Relabelled
+from mclass.datasets.unlabelled.budgets import label_budget
+from mclass.datasets.unlabelled.pretexts import Relabelled
 from mclass.errors import DatasetError, ModelError
 
 RNG = np.random.default_rng(0)

@@ -13,7 +13,7 @@ A file names things as the package does, and passes options on::
     profiles:                                # what is different in a profile
       smoke: {data: {num_tracks: 48}, fit: {epochs: 1}}
 
-Other sections: ``labels: {share: 0.05}`` hides the other labels (`mclass.datasets.budgets.label_budget`),
+Other sections: ``labels: {share: 0.05}`` hides the other labels (`mclass.datasets.label_budget`),
 ``unlabelled: {num_tracks: 480}`` adds a pool of other tracks, and ``pretext: {name: by_artist}`` (or
 ``by_artist_cluster``, ``by_listeners``) learns labels that cost nothing, of the pool, or of the training clips.
 
@@ -40,9 +40,10 @@ from mclass import augmentations, datasets, losses, models, pretrained, training
 from mclass._utils.arguments import checked, parameters
 from mclass._utils.files import user_path
 from mclass.config import PROFILES, profile
-from mclass.datasets import MusicDataset, pretexts
-from mclass.datasets.budgets import label_budget
-from mclass.datasets.listeners import simulate_plays
+from mclass.datasets import MusicDataset
+from mclass.datasets.unlabelled import pretexts
+from mclass.datasets.unlabelled.budgets import label_budget
+from mclass.datasets.unlabelled.listeners import simulate_plays
 from mclass.errors import DatasetError, shortened, unknown_name
 from mclass.frontends import MFCC
 from mclass.models import WaveformModel

@@ -25,7 +25,7 @@ import torch
 from mclass import models, vocabulary
 from mclass._utils.download import download, file_sha256
 from mclass._utils.files import user_path
-from mclass.datasets.cache import home
+from mclass.datasets.storage.cache import home
 from mclass.errors import ModelError, unknown_name
 from mclass.models import WaveformModel
 from mclass.models.files import read_torch

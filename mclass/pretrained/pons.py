@@ -20,7 +20,7 @@ from pathlib import Path
 from mclass import models, vocabulary
 from mclass._utils.download import file_sha256
 from mclass._utils.files import replacing, user_path, writing
-from mclass.datasets.cache import home
+from mclass.datasets.storage.cache import home
 from mclass.errors import DownloadError, ModelError
 from mclass.models import WaveformModel
 from mclass.pretrained import tensorflow

@@ -27,8 +27,8 @@ from mclass import models
 from mclass._utils.files import scratch, user_path, writing
 from mclass._utils.memory import keep_freed_memory
 from mclass.datasets import MusicDataset
-from mclass.datasets.shards import Shards
-from mclass.datasets.streaming import ShardStream
+from mclass.datasets.storage.shards import Shards
+from mclass.datasets.storage.streaming import ShardStream
 from mclass.datasets.workers import data_fingerprint
 from mclass.distributed import place
 from mclass.errors import DatasetError, ModelError, unknown_name

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from mclass import losses
 from mclass.datasets import MusicDataset
-from mclass.datasets.budgets import WithUnlabelled
+from mclass.datasets.unlabelled.budgets import WithUnlabelled
 from mclass.inference import check_sample_rate
 from mclass.losses import momentum_update
 from mclass.models import WaveformModel
