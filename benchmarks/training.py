@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from mclass import models
-from mclass.models.blocks import ConvBlock1d, ConvBlock2d, ResidualBlock2d
+from mclass.models.layers.blocks import ConvBlock1d, ConvBlock2d, ResidualBlock2d
 from mclass.models.musicnn import Vertical
 from mclass.models.sample_cnn import SampleBlock
 from mclass.training import keep_freed_memory

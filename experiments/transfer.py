@@ -32,7 +32,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import torch
-from mclass.tags import NOTIONS
 
 import mclass
 from experiments import runs
@@ -45,6 +44,7 @@ from mclass.datasets.unlabelled.budgets import label_budget
 from mclass.datasets.unlabelled.listeners import simulate_plays
 from mclass.datasets.unlabelled.pretexts import by_artist, by_artist_cluster, by_listeners, split_tracks
 from mclass.models import WaveformModel
+from mclass.tags import NOTIONS
 
 PRETEXTS = ("random", "artists", "artist groups", "listeners", "tags")
 BUDGETS = (0.05, 0.24, 1.0)

@@ -32,7 +32,7 @@ _SUBMODULES = {
     "mining": "mclass.mining",
     "models": "mclass.models",
     "plot": "mclass.display.plot",
-    "pretrained": "mclass.pretrained",
+    "pretrained": "mclass.models.pretrained",
     "report": "mclass.display.report",
     "results": "mclass.display.tables",
     "search": "mclass.inference.index",

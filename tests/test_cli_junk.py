@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from mclass.search import Index, fingerprint
 
 from mclass import cli, datasets, models
+from mclass.search import Index, fingerprint
 
 JUNK = [
     "",

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from mclass.tags import MAGNATAGATUNE
 
 from benchmarks import scale
 from mclass import models
 from mclass.datasets.etude.annotation import annotate, listen
 from mclass.datasets.etude.composer import compose
 from mclass.datasets.published.cards import CARDS
+from mclass.tags import MAGNATAGATUNE
 from mclass.training.optimizers import Schedule, create_optimizer
 
 BOOK = Path(__file__).resolve().parents[1] / "book"

@@ -203,8 +203,9 @@ def load_model(name: str, device: str | None) -> WaveformModel:
     """
     import torch
 
-    from mclass import models, pretrained
+    from mclass import models
     from mclass.errors import ModelError
+    from mclass.models import pretrained
 
     expect("--model", name, "run", "model")
     path = user_path(name)

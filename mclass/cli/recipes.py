@@ -36,7 +36,7 @@ from typing import Any
 import torch
 import yaml
 
-from mclass import augmentations, datasets, losses, models, pretrained, training
+from mclass import augmentations, datasets, losses, models, training
 from mclass._utils.arguments import checked, parameters
 from mclass._utils.files import user_path
 from mclass.config import PROFILES, profile
@@ -46,7 +46,7 @@ from mclass.datasets.unlabelled.budgets import label_budget
 from mclass.datasets.unlabelled.listeners import simulate_plays
 from mclass.errors import DatasetError, shortened, unknown_name
 from mclass.frontends import MFCC
-from mclass.models import WaveformModel
+from mclass.models import WaveformModel, pretrained
 from mclass.training import Run, Task
 
 SECTIONS = ("data", "split", "labels", "pretext", "unlabelled", "model", "task", "fit", "seed", "profiles")

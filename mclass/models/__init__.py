@@ -11,9 +11,9 @@ Taught in: 04_supervised.
 """
 
 from mclass.models.base import WaveformModel
-from mclass.models.files import load, load_weights, save
-from mclass.models.freezing import freeze, unfreeze, with_new_head
+from mclass.models.checkpoints import load, load_weights, save
 from mclass.models.registry import create, list, measured
+from mclass.models.transfer import freeze, unfreeze, with_new_head
 
 __all__ = [
     "WaveformModel",

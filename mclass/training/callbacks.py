@@ -18,7 +18,7 @@ from mclass import models
 from mclass._utils.files import replacing, sweep
 from mclass._utils.schemas import RunState
 from mclass.errors import ModelError, shortened
-from mclass.models.files import fill, read_checkpoint, write_atomically
+from mclass.models.checkpoints import fill, read_checkpoint, write_atomically
 from mclass.training.distributed import is_first
 
 FORMAT = "mclass run"

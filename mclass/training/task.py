@@ -20,7 +20,7 @@ from mclass.errors import DatasetError, ModelError
 from mclass.inference import check_sample_rate
 from mclass.losses._checks import NotFiniteError
 from mclass.models import WaveformModel
-from mclass.models.files import write_atomically
+from mclass.models.checkpoints import write_atomically
 from mclass.training import distributed
 from mclass.training.optimizers import Schedule, check_optimizer, create_optimizer, layerwise
 

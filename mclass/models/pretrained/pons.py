@@ -23,8 +23,8 @@ from mclass._utils.files import replacing, user_path, writing
 from mclass.datasets.storage.cache import home
 from mclass.errors import DownloadError, ModelError
 from mclass.models import WaveformModel
-from mclass.pretrained import tensorflow
-from mclass.pretrained.catalogue import Checkpoint
+from mclass.models.pretrained import tensorflow
+from mclass.models.pretrained.catalogue import Checkpoint
 
 REQUIREMENT = "musicnn==0.1.0"
 WHEEL = "musicnn-0.1.0-py3-none-any.whl"

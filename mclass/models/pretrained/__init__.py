@@ -28,11 +28,11 @@ from mclass._utils.files import user_path
 from mclass.datasets.storage.cache import home
 from mclass.errors import ModelError, unknown_name
 from mclass.models import WaveformModel
-from mclass.models.files import read_torch
+from mclass.models.checkpoints import read_torch
+from mclass.models.pretrained import pons
+from mclass.models.pretrained.catalogue import CATALOGUE, Checkpoint
+from mclass.models.pretrained.names import OPTIONAL, TABLES, translate
 from mclass.models.weights import below, choose, find_weights, plain_names
-from mclass.pretrained import pons
-from mclass.pretrained.catalogue import CATALOGUE, Checkpoint
-from mclass.pretrained.names import OPTIONAL, TABLES, translate
 
 __all__ = ["Checkpoint", "from_original", "info", "list", "load"]
 
