@@ -63,6 +63,22 @@ MODULES = {
     "mclass.pretrained.tensorflow": "mclass.models.pretrained.tensorflow",
     "mclass.profile": "mclass.config",
     "mclass.recipes": "mclass.cli.recipes",
+    "mclass.training.callbacks": "mclass.training.engine.callbacks",
+    "mclass.training.compiling": "mclass.training.engine.compiling",
+    "mclass.training.contrastive": "mclass.training.tasks.contrastive",
+    "mclass.training.distillation": "mclass.training.tasks.distillation",
+    "mclass.training.distributed": "mclass.training.engine.distributed",
+    "mclass.training.metric_learning": "mclass.training.tasks.metric_learning",
+    "mclass.training.metric_options": "mclass.training.tasks.metric_options",
+    "mclass.training.optimizers": "mclass.training.engine.optimizers",
+    "mclass.training.predictive": "mclass.training.tasks.cpc",
+    "mclass.training.quiet": "mclass.training.engine.quiet",
+    "mclass.training.regression": "mclass.training.tasks.regression",
+    "mclass.training.self_supervised": "mclass.training.tasks.self_supervised",
+    "mclass.training.semi_supervised": "mclass.training.tasks.semi_supervised",
+    "mclass.training.tagging": "mclass.training.tasks.tagging",
+    "mclass.training.task": "mclass.training.tasks.task",
+    "mclass.training.workers": "mclass.training.tasks.pase",
 }
 
 # module that stays -> names that were in it -> module that they are in now

@@ -19,9 +19,9 @@ from mclass.datasets.views import Views
 from mclass.errors import ModelError, unknown_name
 from mclass.frontends import MFCC, STFT, LogMel
 from mclass.models import WaveformModel
-from mclass.training import distributed
-from mclass.training.predictive import moments
-from mclass.training.self_supervised import SelfSupervised, output_shape
+from mclass.training.engine import distributed
+from mclass.training.tasks.cpc import moments
+from mclass.training.tasks.self_supervised import SelfSupervised, output_shape
 
 REGRESSORS = ("logmel", "mfcc", "chroma", "energy")
 DISCRIMINATORS = ("local", "global")

@@ -19,7 +19,7 @@ from mclass.datasets import MusicDataset
 from mclass.errors import DatasetError
 from mclass.losses import momentum_update
 from mclass.models import WaveformModel
-from mclass.training.self_supervised import SelfSupervised, compared, output_shape
+from mclass.training.tasks.self_supervised import SelfSupervised, compared, output_shape
 
 
 class Contrastive(SelfSupervised):

@@ -19,7 +19,7 @@ from mclass._utils.files import replacing, sweep
 from mclass._utils.schemas import RunState
 from mclass.errors import ModelError, shortened
 from mclass.models.checkpoints import fill, read_checkpoint, write_atomically
-from mclass.training.distributed import is_first
+from mclass.training.engine.distributed import is_first
 
 FORMAT = "mclass run"
 

@@ -23,8 +23,8 @@ from mclass.datasets.unlabelled.budgets import WithUnlabelled
 from mclass.inference import check_sample_rate
 from mclass.losses import momentum_update
 from mclass.models import WaveformModel
-from mclass.training.distillation import Taught, frozen_teacher
-from mclass.training.tagging import Tagging
+from mclass.training.tasks.distillation import Taught, frozen_teacher
+from mclass.training.tasks.tagging import Tagging
 
 
 class SemiSupervised(Tagging):

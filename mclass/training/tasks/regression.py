@@ -12,7 +12,7 @@ from mclass.augmentations import Mixup
 from mclass.datasets import MusicDataset
 from mclass.errors import DatasetError, ModelError
 from mclass.models import WaveformModel
-from mclass.training.tagging import Tagging
+from mclass.training.tasks.tagging import Tagging
 
 
 class Regression(Tagging):

@@ -11,8 +11,8 @@ from torch import nn
 from mclass import losses
 from mclass.errors import ModelError, unknown_name
 from mclass.models import WaveformModel
-from mclass.training import distributed
-from mclass.training.self_supervised import SelfSupervised, compared, output_shape
+from mclass.training.engine import distributed
+from mclass.training.tasks.self_supervised import SelfSupervised, compared, output_shape
 
 NEGATIVES = ("all", "clips")
 

@@ -25,9 +25,9 @@ from mclass.errors import DatasetError, ModelError
 from mclass.inference import evaluating
 from mclass.losses._checks import unit
 from mclass.models import WaveformModel
-from mclass.training import distributed
-from mclass.training.metric_options import LABEL_LOSSES, check_options, described, notion_of_tags
-from mclass.training.task import Task
+from mclass.training.engine import distributed
+from mclass.training.tasks.metric_options import LABEL_LOSSES, check_options, described, notion_of_tags
+from mclass.training.tasks.task import Task
 
 NEIGHBOURS = (1, 2, 4, 8)
 

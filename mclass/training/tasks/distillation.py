@@ -11,7 +11,7 @@ from mclass import losses
 from mclass.datasets import MusicDataset
 from mclass.errors import ModelError
 from mclass.models import WaveformModel
-from mclass.training.tagging import Tagging
+from mclass.training.tasks.tagging import Tagging
 
 
 class Taught(Tagging):

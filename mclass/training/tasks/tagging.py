@@ -23,8 +23,8 @@ from mclass.datasets import MusicDataset
 from mclass.errors import DatasetError, ModelError
 from mclass.inference import chunk_probabilities
 from mclass.models import WaveformModel
-from mclass.training import distributed
-from mclass.training.task import Task
+from mclass.training.engine import distributed
+from mclass.training.tasks.task import Task
 
 
 class Tagging(Task):

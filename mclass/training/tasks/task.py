@@ -1,7 +1,7 @@
 """What every learning paradigm of the course has in common.
 
 A *task* knows what its model learns from and how it is judged; `mclass.training.fit` runs it. To write a paradigm
-of your own, derive from `Task` and implement `batch_loss`; `mclass.training.tagging` is an example.
+of your own, derive from `Task` and implement `batch_loss`; `mclass.training.tasks.tagging` is an example.
 
 Taught in: 04_supervised.
 """
@@ -21,8 +21,8 @@ from mclass.inference import check_sample_rate
 from mclass.losses._checks import NotFiniteError
 from mclass.models import WaveformModel
 from mclass.models.checkpoints import write_atomically
-from mclass.training import distributed
-from mclass.training.optimizers import Schedule, check_optimizer, create_optimizer, layerwise
+from mclass.training.engine import distributed
+from mclass.training.engine.optimizers import Schedule, check_optimizer, create_optimizer, layerwise
 
 
 class Task(lightning.LightningModule):

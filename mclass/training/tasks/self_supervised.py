@@ -14,8 +14,8 @@ from mclass.datasets.views import Views
 from mclass.errors import DatasetError, ModelError
 from mclass.inference import evaluating
 from mclass.models import WaveformModel
-from mclass.training import distributed
-from mclass.training.task import Task
+from mclass.training.engine import distributed
+from mclass.training.tasks.task import Task
 
 COMPARED = 128  # validation clips that are compared with each other: more would make the task harder
 
