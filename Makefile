@@ -52,7 +52,7 @@ student: install ## Notebooks for students into student/: blanks and checks inst
 	$(BIN)/python book/student.py
 
 homework: install ## Student notebooks into homework/student, and the proof that they can be graded
-	$(BIN)/python -m mclass.grading.release homework/*.ipynb --out homework/student --prove
+	$(BIN)/python -m mclass_grading.release homework/*.ipynb --out homework/student --prove
 
 lint: install ## Ruff: lint and format
 	$(BIN)/ruff check .

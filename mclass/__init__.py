@@ -23,7 +23,7 @@ _SUBMODULES = {
     "datasets": "mclass.datasets",
     "errors": "mclass.errors",
     "frontends": "mclass.frontends",
-    "grading": "mclass.grading",
+    "grading": "mclass_grading",
     "inference": "mclass.inference",
     "interactive": "mclass.display.interactive",
     "listen": "mclass.display.listen",

@@ -1,7 +1,8 @@
 """Where modules and names were before the package was regrouped: old paths work for one release, with a warning.
 
 `MODULES` and `NAMES` are the tables; delete a line, and the old path is gone. `install` runs when ``mclass`` is
-imported. It adds a finder behind all others, which is asked only for modules that do not exist.
+imported. It adds a finder in front of all others: a package that moved is known by its old name too, and they
+would find its modules a second time.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any
 
 # old module -> new module
 MODULES = {
+    "mclass.cli.grade": "mclass_grading.commands.grade",
+    "mclass.cli.submit": "mclass_grading.commands.submit",
     "mclass.datasets.archives": "mclass.datasets.published.getting.archives",
     "mclass.datasets.audioset": "mclass.datasets.published.audioset",
     "mclass.datasets.budgets": "mclass.datasets.unlabelled.budgets",
@@ -52,6 +55,20 @@ MODULES = {
     "mclass.datasets.streaming": "mclass.datasets.storage.streaming",
     "mclass.datasets.tables": "mclass.datasets.published.reading.tables",
     "mclass.datasets.tars": "mclass.datasets.storage.tars",
+    "mclass.grading.board": "mclass_grading.board",
+    "mclass.grading.cgroups": "mclass_grading.isolation.cgroups",
+    "mclass.grading.feedback": "mclass_grading.feedback",
+    "mclass.grading.grading": "mclass_grading.grading",
+    "mclass.grading.held_out": "mclass_grading.held_out",
+    "mclass.grading.judge": "mclass_grading.judge",
+    "mclass.grading.notebooks": "mclass_grading.notebooks",
+    "mclass.grading.process": "mclass_grading.isolation.process",
+    "mclass.grading.release": "mclass_grading.release",
+    "mclass.grading.sandbox": "mclass_grading.isolation.sandbox",
+    "mclass.grading.submissions": "mclass_grading.submissions",
+    "mclass.grading.watchdog": "mclass_grading.isolation.watchdog",
+    "mclass.grading.wire": "mclass_grading.isolation.wire",
+    "mclass.grading.worker": "mclass_grading.isolation.worker",
     "mclass.memory": "mclass._utils.memory",
     "mclass.models.attention": "mclass.models.layers.attention",
     "mclass.models.blocks": "mclass.models.layers.blocks",
@@ -96,7 +113,7 @@ def install(short: Mapping[str, str]) -> None:
     short : mapping
         Further names of modules, which are there to stay (``mclass.plot``): they work without a warning.
     """
-    sys.meta_path.append(_Finder(short))
+    sys.meta_path.insert(0, _Finder(short))
 
 
 def former_names(module: str) -> Callable[[str], Any]:
@@ -116,7 +133,7 @@ class _Finder(MetaPathFinder):
     """Finds a module by the name that it had."""
 
     def __init__(self, short: Mapping[str, str]):
-        self.short = short
+        self.short = {name: module for name, module in short.items() if name != module}
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None

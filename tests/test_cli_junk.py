@@ -130,7 +130,7 @@ def quick(here, tmp_path, monkeypatch):
     from mclass import inference, pretrained, training
     from mclass.datasets.quality import checks
     from mclass.datasets.storage import preparing, sharding
-    from mclass.grading import board
+    from mclass_grading import board
 
     def start(*_, **__):
         raise Started("work has started")

@@ -293,9 +293,9 @@ def hand_out(folder: Path | str, num_tracks: int = 200, clip_seconds: float = 6.
     Raises
     ------
     DatasetError
-        If the held-out seed is missing (see `mclass.grading.held_out.seed`).
+        If the held-out seed is missing (see `mclass_grading.held_out.seed`).
     """
-    from mclass.grading import held_out
+    from mclass_grading import held_out
 
     etude, folder = held_out.etude(num_tracks, clip_seconds, name="leaderboard"), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from mclass.grading.cgroups import Group
+from mclass_grading.isolation.cgroups import Group
 
 INTERVAL = 0.1  # seconds
 _RESERVE = 256 << 20  # bytes of memory that the machine itself must keep

@@ -3,7 +3,7 @@
 It reads messages (run this cell; what is `x`; call it with these numbers) and answers them. The judge keeps the
 tests, the right answers and the points, so that nothing a submission does to this process can add one.
 
-    python -P -m mclass.grading.worker SETTINGS      # started by mclass.grading.process
+    python -P -m mclass_grading.isolation.worker SETTINGS      # started by mclass_grading.isolation.process
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mclass.grading import wire
+from mclass_grading.isolation import wire
 
 MAX_WORDS = 600  # characters of an error that are reported
 ENTRIES = 100_000  # of what is iterated over

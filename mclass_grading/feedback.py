@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 
 from mclass._utils.files import replacing
-from mclass.grading.judge import Grade
-from mclass.grading.notebooks import ANSWER, Homework
+from mclass_grading.judge import Grade
+from mclass_grading.notebooks import ANSWER, Homework
 
 _MAX_NAME = 100  # characters of a file's name; some systems count bytes, and take 255
 

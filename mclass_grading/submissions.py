@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mclass._utils.text import line
-from mclass.grading.notebooks import NotebookError, homework_named, load
+from mclass_grading.notebooks import NotebookError, homework_named, load
 
 # What browsers, file managers, Colab, Jupyter and learning platforms put around a name, in any letters.
 _COPY = re.compile(
@@ -73,7 +73,7 @@ def find(paths: Sequence[Path | str], homework: str) -> dict[str, list[Path]]:
     --------
     >>> find([], "hw2")
     Traceback (most recent call last):
-    mclass.grading.notebooks.NotebookError: no submissions were given: name notebooks, or folders with notebooks
+    mclass_grading.notebooks.NotebookError: no submissions were given: name notebooks, or folders with notebooks
     """
     notebooks, empty = _notebooks(paths)
     alone = Counter(path.parent for path in {_original(path): path for path, _ in notebooks}.values())

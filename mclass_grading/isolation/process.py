@@ -26,8 +26,8 @@ from typing import Any
 
 import psutil
 
-from mclass.grading import cgroups, sandbox, wire
-from mclass.grading.watchdog import Watchdog
+from mclass_grading.isolation import cgroups, sandbox, wire
+from mclass_grading.isolation.watchdog import Watchdog
 
 GRACE = 5.0  # seconds between asking a submission to stop, and ending it
 _START = 120.0  # seconds that starting Python may take on a busy machine
@@ -42,7 +42,7 @@ class EndedError(SubmissionError):
 
 
 class Process:
-    """Runs a submission's code in a process of its own, in the sandbox of `mclass.grading.sandbox`.
+    """Runs a submission's code in a process of its own, in the sandbox of `mclass_grading.isolation.sandbox`.
 
     Parameters
     ----------
@@ -55,7 +55,8 @@ class Process:
     hidden : sequence of path
         Folders that the submission must not read.
     isolation : {"bwrap", "none"}
-        See `mclass.grading.sandbox.require`, which is not asked here. With ``"none"`` it can do what you can.
+        See `mclass_grading.isolation.sandbox.require`, which is not asked here. With ``"none"`` it can do
+        what you can.
 
     Raises
     ------
@@ -84,7 +85,7 @@ class Process:
             "incoming": mine[0],
             "outgoing": theirs[1],
         }
-        command = [sys.executable, "-P", "-m", "mclass.grading.worker", json.dumps(settings)]
+        command = [sys.executable, "-P", "-m", "mclass_grading.isolation.worker", json.dumps(settings)]
         if isolation == "bwrap":
             command, home = sandbox.wrapped(command, memory, hidden), sandbox.HOME
         else:

@@ -1,6 +1,6 @@
 """Grade a class: every submission on its own, a table of points, and a page of feedback for each student.
 
->>> from mclass.grading import grading
+>>> from mclass_grading import grading
 >>> # grading.grade("homework/hw2.ipynb", ["submissions"], "grades.csv", held_out_seed=…)
 """
 
@@ -18,12 +18,13 @@ from pathlib import Path
 
 from mclass._utils.files import replacing, scratch, writing
 from mclass._utils.text import line, visible
-from mclass.grading import feedback as pages_of
-from mclass.grading import held_out, sandbox
-from mclass.grading.judge import Grade, judge
-from mclass.grading.notebooks import Cell, Homework, NotebookError, cells_of, homework_named, load, version_of
-from mclass.grading.process import EndedError, Process
-from mclass.grading.submissions import find
+from mclass_grading import feedback as pages_of
+from mclass_grading import held_out
+from mclass_grading.isolation import sandbox
+from mclass_grading.isolation.process import EndedError, Process
+from mclass_grading.judge import Grade, judge
+from mclass_grading.notebooks import Cell, Homework, NotebookError, cells_of, homework_named, load, version_of
+from mclass_grading.submissions import find
 
 MAX_REMARKS, MAX_REMARK, MAX_ANSWER = 30, 1000, 100_000  # how many; characters of one, and of an answer
 
@@ -74,7 +75,7 @@ def grade(
     homework : Homework or path
         The master notebook.
     submissions : sequence of path
-        See `mclass.grading.submissions.find`.
+        See `mclass_grading.submissions.find`.
     out : path
         The table, a CSV file. It is complete, and replaced at once, after every submission.
     feedback : path, optional
@@ -102,8 +103,8 @@ def grade(
     DatasetError
         If the homework needs a held-out seed and there is none.
     OSError
-        If submissions cannot be isolated here (`mclass.grading.sandbox.SandboxError`), or another grading writes
-        the same table.
+        If submissions cannot be isolated here (`mclass_grading.isolation.sandbox.SandboxError`), or another
+        grading writes the same table.
     """
     homework = homework if isinstance(homework, Homework) else Homework.read(homework)
     limits = limits or Limits()

@@ -60,7 +60,7 @@ def pack(value: Any, remember: Callable[[Any], Handle] | None = None) -> tuple[A
     (['list', [['plain', 1], ['plain', 'a']]], [])
     >>> pack(print)
     Traceback (most recent call last):
-    mclass.grading.wire.WireError: builtin_function_or_method cannot be handed over; give numbers, text, arrays...
+    mclass_grading.isolation.wire.WireError: builtin_function_or_method cannot be handed over; give numbers, ...
     """
     arrays: list[np.ndarray] = []
 
@@ -115,7 +115,7 @@ def unpack(
     {'a': (1, 2.5)}
     >>> unpack(["code", "1"], [])
     Traceback (most recent call last):
-    mclass.grading.wire.WireError: not a value: ['code', '1']
+    mclass_grading.isolation.wire.WireError: not a value: ['code', '1']
     """
 
     def put(packed: Any, depth: int) -> Any:

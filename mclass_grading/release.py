@@ -1,6 +1,6 @@
 """From a master to what students get, and the proof that both are what they should be.
 
-python -m mclass.grading.release homework/*.ipynb --out homework/student [--prove]     # make homework
+python -m mclass_grading.release homework/*.ipynb --out homework/student [--prove]     # make homework
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections import Counter
 from pathlib import Path
 
 from mclass._utils.files import replacing
-from mclass.grading import sandbox
-from mclass.grading.grading import Limits, grade_one, judging
-from mclass.grading.held_out import PUBLIC_SEED
-from mclass.grading.judge import Grade
-from mclass.grading.notebooks import (
+from mclass_grading.grading import Limits, grade_one, judging
+from mclass_grading.held_out import PUBLIC_SEED
+from mclass_grading.isolation import sandbox
+from mclass_grading.judge import Grade
+from mclass_grading.notebooks import (
     HIDDEN,
     SOLUTION,
     Homework,
@@ -139,7 +139,7 @@ def prove(homework: Homework, student: Path, seed: int = PUBLIC_SEED, limits: Li
 
 def main(arguments: list[str] | None = None) -> int:
     """Release, and prove if asked to; the exit code says whether all is well."""
-    parser = argparse.ArgumentParser(prog="python -m mclass.grading.release", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m mclass_grading.release", description=__doc__.splitlines()[0])
     parser.add_argument("masters", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="folder for the student versions")
     parser.add_argument("--prove", action="store_true", help="grade the solution and the blank version")

@@ -2,7 +2,7 @@
 
 In it there are Python, its packages and the system's libraries, all read-only, and an empty folder in memory.
 There is no network, no other process, no host name to change, no capability, and the user is nobody.
-`mclass.grading.cgroups` and `mclass.grading.watchdog` bound what it uses.
+`mclass_grading.isolation.cgroups` and `mclass_grading.isolation.watchdog` bound what it uses.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import mclass
+
+_PACKAGES = (Path(mclass.__file__).parent, Path(__file__).parents[1])
 
 MODES = ("bwrap", "none")
 PROCESSES = 512
@@ -142,7 +146,7 @@ def wrapped(command: Sequence[str], memory: int, hidden: Iterable[os.PathLike | 
 
 
 def visible() -> list[str]:
-    """What a submission can read: the system's programs and libraries, Python and its packages, this package.
+    """What a submission can read: the system's programs and libraries, Python and its packages, the course's two.
 
     Examples
     --------
@@ -150,13 +154,12 @@ def visible() -> list[str]:
     >>> any(numpy.__file__.startswith(path) for path in visible())
     True
     """
-    package = Path(__file__).parents[1]
-    wanted = [*_SYSTEM, str(package)]
+    wanted = [*_SYSTEM, *map(str, _PACKAGES)]
     for prefix in {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix}:
         # Not the folder itself: who has an environment in his home has other things in it, too.
         wanted += [os.path.join(prefix, name) for name in ("bin", "lib", "lib64", "pyvenv.cfg")]
     wanted += [one for one in sys.path if one.endswith(("site-packages", "dist-packages")) or one.endswith(".zip")]
-    wanted += _path_files([one for one in sys.path if os.path.isdir(one)], package)
+    wanted += _path_files([one for one in sys.path if os.path.isdir(one)])
     wanted += _steps(sys.executable)
     wanted += [one for one in os.environ.get("LD_LIBRARY_PATH", "").split(":") if one]
     wanted += [os.path.realpath(one) for one in wanted if one not in _SYSTEM]
@@ -172,10 +175,11 @@ def visible() -> list[str]:
 def environment(home: str = HOME) -> dict[str, str]:
     """Little of ours, and no secrets: where the submission finds programs and keeps files."""
     kept = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "MCLASS_PROFILE", "OMP_NUM_THREADS", "VIRTUAL_ENV")
-    package = Path(__file__).parents[1]
     found = {name: os.environ[name] for name in kept if name in os.environ}
-    if package.parent.name not in ("site-packages", "dist-packages"):  # a checkout, installed or not
-        found["PYTHONPATH"] = str(package.parent)
+    roots = {str(one.parent): one.parent.name for one in _PACKAGES}
+    checkouts = [root for root, name in roots.items() if name not in ("site-packages", "dist-packages")]
+    if checkouts:  # installed or not
+        found["PYTHONPATH"] = os.pathsep.join(checkouts)
     return found | {
         "HOME": home,
         "USER": "nobody",
@@ -195,14 +199,15 @@ def _within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def _path_files(folders: Sequence[str], package: Path) -> list[str]:
-    """Folders that ``.pth`` files add: packages installed for editing. Of this one, the package alone."""
+def _path_files(folders: Sequence[str]) -> list[str]:
+    """Folders that ``.pth`` files add: packages installed for editing. Of the course, its packages alone."""
+    checkouts = {one.parent for one in _PACKAGES}
     found = []
     for folder in folders:
         for file in Path(folder).glob("*.pth"):
             with contextlib.suppress(OSError, ValueError):
                 lines = file.read_text(encoding="utf-8").splitlines()
-                found += [one for one in lines if os.path.isabs(one) and Path(one) != package.parent]
+                found += [one for one in lines if os.path.isabs(one) and Path(one) not in checkouts]
     return found
 
 

@@ -64,10 +64,10 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """Run it; 0 if every submission could be graded, 1 if a notebook could not be read."""
-    from mclass.grading import sandbox
-    from mclass.grading.grading import Limits, grade
-    from mclass.grading.notebooks import Homework
-    from mclass.grading.submissions import find, homework_of
+    from mclass_grading.grading import Limits, grade
+    from mclass_grading.isolation import sandbox
+    from mclass_grading.notebooks import Homework
+    from mclass_grading.submissions import find, homework_of
 
     out = check_writable("--out", options.out)
     if is_stream(out):

@@ -48,7 +48,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def submit(options: argparse.Namespace) -> int:
     """Score, enter, write the page."""
-    from mclass.grading import board
+    from mclass_grading import board
 
     expect("PREDICTIONS", options.predictions, "predictions")
     expect("--labels", options.labels, "held-out labels")
@@ -59,8 +59,8 @@ def submit(options: argparse.Namespace) -> int:
 
 def held_out(options: argparse.Namespace) -> int:
     """Compose and write both files."""
-    from mclass.grading import board
-    from mclass.grading.held_out import using
+    from mclass_grading import board
+    from mclass_grading.held_out import using
 
     folder = check_writable("the folder", options.folder, folder=True)
     lock = writing(folder, folder / ".lock", advice="choose another folder")  # clips and labels are of one seed

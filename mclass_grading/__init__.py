@@ -2,10 +2,10 @@
 
 * `notebooks`, `release`: masters with solutions, what students get of them, and the proof that both work.
 * `submissions`, `grading`, `judge`, `feedback`: whose work it is, a class in a table, one submission, its page.
-* `process`, `worker`, `wire`: a submission's own process, and what may cross between it and the judge.
-* `sandbox`, `cgroups`, `watchdog`: its walls, which are bubblewrap's, and who counts its memory and time.
+* `isolation`: a submission's own process, its walls, which are bubblewrap's, and what may cross them.
 * `held_out`: music that no student has.
 * `board`: a leaderboard without a server.
+* `commands`: ``mclass grade``, ``mclass submit`` and ``mclass held-out``.
 
 The design in one sentence: a submission's code runs in one process and the tests in another, and only numbers and
 text pass between them, so that there is nothing in a submission's reach that says how many points it has.

@@ -1,8 +1,9 @@
 """From a submission to points.
 
-The submission's cells run in a process of their own (`mclass.grading.process`). Tests, hidden ones included,
-always come from the master and run *here*; only the names that the submission is to define are reached through
-the process. So a submission may change, delete or fake what it likes: what counts is what its functions answer.
+The submission's cells run in a process of their own (`mclass_grading.isolation.process`). Tests, hidden ones
+included, always come from the master and run *here*; only the names that the submission is to define are reached
+through the process. So a submission may change, delete or fake what it likes: what counts is what its functions
+answer.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mclass.grading.held_out import Points
-from mclass.grading.notebooks import Cell, Homework, for_students
-from mclass.grading.process import EndedError, Process
+from mclass_grading.held_out import Points
+from mclass_grading.isolation.process import EndedError, Process
+from mclass_grading.notebooks import Cell, Homework, for_students
 
 MAX_WORDS = 600
 NOT_SOLVED = "not solved"
@@ -49,7 +50,7 @@ class Grade:
         What the lecturer should know.
     seconds : float
     isolation : str
-        How it was run (see `mclass.grading.sandbox.MODES`); empty if it was not.
+        How it was run (see `mclass_grading.isolation.sandbox.MODES`); empty if it was not.
     """
 
     student: str
