@@ -26,7 +26,7 @@ from torch import distributed
 from torch.nn import functional as F
 
 from mclass.distributed import Gather, gathered, place
-from mclass.losses._checks import Loss, check_embeddings, in_float32, number, unit
+from mclass.losses.base import Loss, check_embeddings, in_float32, number, unit
 
 BLOCK_ROWS = {"cpu": 128}  # a block stays in the cache; elsewhere, enough of them to keep a GPU busy:
 GPU_BLOCK_ROWS = 2048

@@ -23,7 +23,7 @@ from mclass.datasets.triplets import BalancedShares, TripletCrops
 from mclass.distributed import Gather, gathered, place
 from mclass.errors import DatasetError, ModelError
 from mclass.inference import evaluating
-from mclass.losses._checks import unit
+from mclass.losses.base import unit
 from mclass.models import WaveformModel
 from mclass.training.engine import distributed
 from mclass.training.tasks.metric_options import LABEL_LOSSES, check_options, described, notion_of_tags

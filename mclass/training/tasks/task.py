@@ -18,7 +18,7 @@ from torch.utils.data import Dataset, Sampler
 from mclass.datasets import Chunks, MusicDataset, RandomCrops
 from mclass.errors import DatasetError, ModelError
 from mclass.inference import check_sample_rate
-from mclass.losses._checks import NotFiniteError
+from mclass.losses.base import NotFiniteError
 from mclass.models import WaveformModel
 from mclass.models.checkpoints import write_atomically
 from mclass.training.engine import distributed

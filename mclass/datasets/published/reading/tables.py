@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mclass.audio._opening import looks_like
+from mclass.audio.opening import looks_like
 from mclass.errors import DatasetError, unknown_name
 
 _LONGEST_CELL = 1 << 24  # FMA keeps whole biographies in a cell; the csv module stops at 128 kB

@@ -4,6 +4,8 @@ What is wrong with shapes, dtypes and devices is found before anything is comput
 themselves. What is wrong with *values* is found after: one look tells whether the inputs and the result are
 finite (an embedding of norm zero, which has no direction, leaves NaN), and only if they are not, the culprit is
 searched for. On a GPU that look waits for the result; ``loss.check_values = False`` spares it.
+
+Taught in: 04_supervised, 06_semi_supervised, 07_clmr, 08_metric_learning.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Whether a path is a file that can be opened at all, and the one sentence that says why not."""
+"""Whether a path is a file that can be opened at all, and the one sentence that says why not.
+
+Taught in: 01_representations.
+"""
 
 from __future__ import annotations
 
