@@ -69,7 +69,7 @@ MODULES = {
     "mclass.grading.watchdog": "mclass_grading.isolation.watchdog",
     "mclass.grading.wire": "mclass_grading.isolation.wire",
     "mclass.grading.worker": "mclass_grading.isolation.worker",
-    "mclass.memory": "mclass._utils.memory",
+    "mclass.memory": "mclass.training",
     "mclass.models.attention": "mclass.models.layers.attention",
     "mclass.models.blocks": "mclass.models.layers.blocks",
     "mclass.models.files": "mclass.models.checkpoints",

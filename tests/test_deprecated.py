@@ -1,14 +1,21 @@
 """Paths of before the package was regrouped lead to the same things, and say where those are now."""
 
+import ast
 import importlib
+import json
 import subprocess
 import sys
+import warnings
+from pathlib import Path
 
 import pytest
 
 import mclass
 from mclass import cli
 from mclass._deprecated import MODULES, NAMES
+
+ROOT = Path(__file__).resolve().parents[1]
+TAUGHT = sorted([*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "homework").glob("*.ipynb")])
 
 
 @pytest.fixture
@@ -55,6 +62,24 @@ def test_short_names_are_no_old_names():
         "assert callable(mclass.training.fit)",
     ]
     subprocess.run([sys.executable, "-W", "error::DeprecationWarning", "-c", "\n".join(lines)], check=True)
+
+
+@pytest.mark.parametrize("path", TAUGHT, ids=lambda path: path.stem)
+def test_what_is_taught_is_imported_from_where_it_is(path, monkeypatch):
+    for old in MODULES:
+        monkeypatch.delitem(sys.modules, old, raising=False)
+    imported = 0
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(line for line in cell["source"] if not line.lstrip().startswith(("%", "!")))
+        if cell["cell_type"] != "code":
+            continue
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Import | ast.ImportFrom) and "mclass" in ast.unparse(node):
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error", DeprecationWarning)
+                    exec(ast.unparse(node), {})
+                imported += 1
+    assert imported
 
 
 def test_an_old_module_runs_as_a_program():
