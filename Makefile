@@ -52,11 +52,12 @@ student: install ## Notebooks for students into student/: blanks and checks inst
 	$(BIN)/python book/student.py
 
 homework: install ## Student notebooks into homework/student, and the proof that they can be graded
-	$(BIN)/python -m mclass.grading.release homework/*.ipynb --out homework/student --prove
+	$(BIN)/python -m mclass_grading.release homework/*.ipynb --out homework/student --prove
 
-lint: install ## Ruff: lint and format
+lint: install ## Ruff: lint and format; who imports whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 lock: install ## Compile requirements.txt from pyproject.toml
 	$(BIN)/uv pip compile --universal --fork-strategy fewest --python-version 3.11 --all-extras \

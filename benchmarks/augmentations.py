@@ -27,7 +27,7 @@ import torch
 from benchmarks.peers import ROOT, interpreter
 from benchmarks.peers.augmentations import RATE, milliseconds, music
 from mclass import augmentations
-from mclass.memory import keep_freed_memory
+from mclass.training import keep_freed_memory
 
 TABLE = Path(__file__).with_name("results") / "augmentations.csv"
 SUMMARY = TABLE.with_name("augmentations_summary.csv")  # for the book

@@ -13,7 +13,7 @@ import time
 
 from mclass.datasets.etude.composer import VERSIONS, compose
 from mclass.datasets.etude.production import produce
-from mclass.datasets.etude.renderer import SAMPLE_RATE, render
+from mclass.datasets.etude.synthesis.renderer import SAMPLE_RATE, render
 
 SECONDS = 30.0
 _BUILD = """

@@ -21,7 +21,7 @@ import pandas as pd
 import soundfile
 
 from mclass import datasets
-from mclass.datasets.fingerprint import find_copies, fingerprint
+from mclass.datasets.quality.fingerprint import find_copies, fingerprint
 
 TABLE = Path(__file__).with_name("results") / "fingerprints.csv"
 COST = TABLE.with_name("fingerprints_cost.csv")

@@ -3,7 +3,7 @@
 ``python -m benchmarks.frontends`` prints, for 64 waveforms of 3.69 s at 16 kHz, the largest difference of the
 log-mel from torchaudio's ``MelSpectrogram`` and ``AmplitudeToDB``, and the milliseconds of both (medians of
 interleaved runs) and of every other front end. Each is timed as a program finds it, and inside
-`mclass.memory.keep_freed_memory`, as `mclass.training.fit` and `mclass.inference` run it: what large blocks of
+`mclass.training.keep_freed_memory`, as `mclass.training.fit` and `mclass.inference` run it: what large blocks of
 memory cost otherwise depends on the system. CPU time hardly minds what else the machine does; the clock does.
 """
 
@@ -18,7 +18,7 @@ import torch
 import torchaudio
 
 from mclass import frontends
-from mclass.memory import keep_freed_memory
+from mclass.training import keep_freed_memory
 
 SAMPLES, BATCH = 59_049, 64
 

@@ -26,9 +26,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mclass import models
-from mclass.grading import held_out
-from mclass.grading.notebooks import Homework
 from mclass.models import shallow
+from mclass_grading import held_out
+from mclass_grading.notebooks import Homework
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = Path(__file__).with_name("results") / "homework.csv"

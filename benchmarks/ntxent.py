@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.ntxent`` runs forward and backward passes of embeddings of 128 dimensions, the contestants
 in turn, prints the medians and writes ``benchmarks/results/ntxent.csv``. Each is timed as a program finds it, and
-inside `mclass.memory.keep_freed_memory`, as `mclass.training.fit` runs it. Memory is what a process of its own has
+inside `mclass.training.keep_freed_memory`, as `fit` runs it. Memory is what a process of its own has
 at its highest above what it had before (Linux). The peers are in an environment of their own (`benchmarks.peers`).
 """
 
@@ -21,7 +21,7 @@ import torch
 
 from benchmarks import peers
 from mclass.losses import NTXentLoss, naive_nt_xent
-from mclass.memory import keep_freed_memory
+from mclass.training import keep_freed_memory
 
 RESULT = Path(__file__).parent / "results" / "ntxent.csv"
 DIM, TEMPERATURE = 128, 0.5

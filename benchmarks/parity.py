@@ -26,8 +26,8 @@ import torch
 from mclass import audio, inference, pretrained
 from mclass.errors import DownloadError
 from mclass.frontends.compressed_mel import COMPRESSION
-from mclass.pretrained import pons
-from mclass.pretrained.names import TABLES
+from mclass.models.pretrained import pons
+from mclass.models.pretrained.names import TABLES
 from tests import published
 
 RESULTS = Path(__file__).with_name("results")

@@ -15,7 +15,7 @@ import soundfile
 
 from benchmarks.loading import FORMATS, RATE
 from mclass import datasets
-from mclass.datasets.prepared import to_int16
+from mclass.datasets.storage.prepared import to_int16
 
 RESULTS = Path(__file__).with_name("results")
 ASSUMED = {

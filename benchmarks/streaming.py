@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
         return train(options.train) if options.train else peak(options.peak)
 
     from mclass import datasets
-    from mclass.datasets.tars import list_members
+    from mclass.datasets.storage.tars import list_members
 
     etude = datasets.load("etude", num_tracks=48, clips_per_track=3, clip_seconds=10)
     with tempfile.TemporaryDirectory() as home:

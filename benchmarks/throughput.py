@@ -46,7 +46,7 @@ from mclass import augmentations, losses, models, training
 from mclass.datasets import EpochSampler, MusicDataset, RandomCrops
 from mclass.datasets.views import Views
 from mclass.metrics import UndefinedTagsWarning
-from mclass.training.contrastive import projector
+from mclass.training.tasks.contrastive import projector
 
 TABLE = Path(__file__).with_name("results") / "throughput.csv"
 VALIDATION = 64  # clips: a run needs some, and they are not timed

@@ -8,7 +8,7 @@ one training step (forward, backward; batches of 16 of the model's own chunks), 
   ones. Only the log-mel front end is ours.
 * *ours*: the same numbers, to rounding errors: ReLU after max-pooling, channels side by side in memory, vertical
   filters as convolutions over time, sample-level ones as pictures of height 1, and freed memory kept for the next
-  step (see `mclass.memory`), as `fit` does.
+  step (see `mclass._utils.memory`), as `fit` does.
 * *bf16*: ours with ``precision="bf16"``; other numbers. ``python -m experiments.precision`` shows what that costs.
 """
 
@@ -25,10 +25,10 @@ import torch
 from torch import nn
 
 from mclass import models
-from mclass.memory import keep_freed_memory
-from mclass.models.blocks import ConvBlock1d, ConvBlock2d, ResidualBlock2d
+from mclass.models.layers.blocks import ConvBlock1d, ConvBlock2d, ResidualBlock2d
 from mclass.models.musicnn import Vertical
 from mclass.models.sample_cnn import SampleBlock
+from mclass.training import keep_freed_memory
 
 TABLE = Path(__file__).with_name("results") / "training.csv"
 MODELS = (

@@ -1,7 +1,7 @@
 """Write the pages' text about data sets from their cards. `python book/cards.py` writes it; a test compares.
 
-The facts stand in one place, `mclass.datasets.cards`, which `mclass data info` prints. Here they become an
-overview and a section for each data set; the chapter `datasets.md` includes both.
+The facts stand in one place, `mclass.datasets.published.cards`, which `mclass data info` prints. Here they become
+an overview and a section for each data set; the chapter `datasets.md` includes both.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mclass.datasets.cards import CARDS, Card
-from mclass.datasets.downloads import REMOTES
+from mclass.datasets.published.cards import CARDS, Card
+from mclass.datasets.published.getting.downloads import REMOTES
 
 BOOK = Path(__file__).resolve().parent
 FACTS = ("task", "size", "audio", "split")
@@ -98,7 +98,7 @@ def section(card: Card) -> str:
 def text() -> str:
     """The whole of dataset_cards.md."""
     cards = [card for card in CARDS.values() if card.name != "etude"]
-    head = "% Written by `python book/cards.py` from mclass/datasets/cards.py: change it there.\n\n"
+    head = "% Written by `python book/cards.py` from mclass/datasets/published/cards.py: change it there.\n\n"
     return head + overview(cards) + "\n\n" + "\n".join(section(card) for card in cards)
 
 

@@ -51,7 +51,7 @@ from experiments import runs
 from experiments.runs import interval
 from mclass import inference, losses, metrics, models, training
 from mclass.datasets import MusicDataset
-from mclass.models.blocks import ConvBlock1d
+from mclass.models.layers.blocks import ConvBlock1d
 from mclass.models.musicnn import HEIGHTS, LENGTHS, Horizontal, Vertical
 from mclass.tags import NOTIONS
 

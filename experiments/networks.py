@@ -39,7 +39,7 @@ from experiments.augmentation import few_artists, visited
 from mclass import inference, losses, metrics, models, training
 from mclass.datasets import MusicDataset
 from mclass.models import WaveformModel
-from mclass.models.blocks import ConvBlock1d
+from mclass.models.layers.blocks import ConvBlock1d
 from mclass.models.musicnn import HEIGHTS, LENGTHS, Horizontal, Vertical
 from mclass.models.sample_cnn import CHANNELS, SampleBlock
 

@@ -7,7 +7,7 @@ tracks of the pool:
 
 * ``artists``: who made it, one class per artist;
 * ``artist groups``: which of forty groups of artists with similar mean MFCCs;
-* ``listeners``: sixteen factors of what simulated listeners play (`mclass.datasets.listeners`);
+* ``listeners``: sixteen factors of what simulated listeners play (`mclass.datasets.unlabelled.listeners`);
 * ``random``: nothing, for comparison; ``tags``: the pool's tags, which nobody would have, as an upper bound.
 
 **Probe.** A logistic regression on the frozen embedding learns the tags of 5, 24 and 100 % of 960 other tracks.
@@ -38,10 +38,10 @@ import mclass
 from experiments import protocol, runs
 from experiments.retrieval import mfcc
 from mclass import augmentations, inference, metrics, models, training
-from mclass.datasets.listeners import simulate_plays
-from mclass.datasets.pretexts import by_artist, by_artist_cluster, by_listeners, split_tracks
+from mclass.datasets.unlabelled.listeners import simulate_plays
+from mclass.datasets.unlabelled.pretexts import by_artist, by_artist_cluster, by_listeners, split_tracks
 from mclass.models import WaveformModel
-from mclass.tags import NOTIONS
+from mclass.vocabulary import NOTIONS
 
 PRETEXTS = ("random", "artists", "artist groups", "listeners", "tags")
 WAYS = ("from scratch", "frozen", "partial", "full", "full, layer-wise")

@@ -34,8 +34,8 @@ import mclass
 from experiments import runs
 from mclass import datasets, inference, metrics, models, training
 from mclass.datasets import MusicDataset
-from mclass.datasets.budgets import label_budget
 from mclass.datasets.etude.composer import TRACKS_PER_ARTIST
+from mclass.datasets.unlabelled.budgets import label_budget
 from mclass.metrics import UndefinedTagsWarning
 from mclass.models import WaveformModel
 

@@ -44,7 +44,7 @@ from mclass import inference, losses, models, training
 from mclass.datasets import MusicDataset
 from mclass.frontends import MFCC
 from mclass.models import WaveformModel
-from mclass.tags import NOTIONS
+from mclass.vocabulary import NOTIONS
 
 DIM, MARGIN = 128, 0.4
 STEPS = ("triplet", "+ normalisation", "+ track", "+ notions")

@@ -42,7 +42,7 @@ from experiments import runs
 from experiments.augmentation import visited
 from mclass import augmentations, inference, metrics, models, training
 from mclass.datasets import MusicDataset
-from mclass.datasets.budgets import label_budget
+from mclass.datasets.unlabelled.budgets import label_budget
 from mclass.models import WaveformModel
 
 BUDGETS = (0.01, 0.05, 0.24, 1.0)

@@ -1,4 +1,4 @@
-"""Train the networks that come with the package (`mclass.pretrained`, names that begin with ``etude/``).
+"""Train the networks that come with the package (`mclass.models.pretrained`, names that begin with ``etude/``).
 
     python -m experiments.shipped [NAME …]        # all of them: two hours on two cores
 
@@ -10,7 +10,7 @@ Each learns from Etude by the protocol (`experiments.protocol`) with the largest
 * ``similarity``: an embedding for search, ``+ notions`` of `experiments.retrieval` from 100,000 triplets; its last
   layer as that of ``clmr``.
 
-The test set is scored once. Writes ``mclass/pretrained/weights/NAME.safetensors`` and
+The test set is scored once. Writes ``mclass/models/pretrained/weights/NAME.safetensors`` and
 ``experiments/results/shipped.csv``. Runs lie in ``runs/shipped`` meanwhile, and go on where they were stopped.
 """
 
@@ -25,7 +25,7 @@ import mclass
 from experiments import data_curve, protocol, retrieval, runs, self_supervised
 from mclass import models, training
 from mclass.models import WaveformModel
-from mclass.pretrained import shipped
+from mclass.models.pretrained import shipped
 
 NAMES = ("cnn_1d", "cnn_2d", "clmr", "similarity")
 CROPS = mclass.scale(smoke=64, cpu=100_000, gpu=1_000_000)

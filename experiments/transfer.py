@@ -6,7 +6,7 @@ A narrow 2D-CNN learns a *pretext* from a pool of tracks by artists that are in 
 
 * ``artists``: who made it, one class per artist;
 * ``artist groups``: which of ten groups of artists with similar mean MFCCs;
-* ``listeners``: sixteen factors of what simulated listeners play (`mclass.datasets.listeners`);
+* ``listeners``: sixteen factors of what simulated listeners play (`mclass.datasets.unlabelled.listeners`);
 * ``random``: nothing, for comparison; and ``tags``: the pool's tags, which nobody would have, as an upper bound.
 
 **Probe.** A linear classifier on the frozen embedding learns the tags of 5 %, 24 % and 100 % of the training
@@ -40,9 +40,9 @@ from experiments.semi_supervised import percent
 from experiments.supervised import mean_mfcc
 from mclass import inference, metrics, models, training
 from mclass.datasets import MusicDataset
-from mclass.datasets.budgets import label_budget
-from mclass.datasets.listeners import simulate_plays
-from mclass.datasets.pretexts import by_artist, by_artist_cluster, by_listeners, split_tracks
+from mclass.datasets.unlabelled.budgets import label_budget
+from mclass.datasets.unlabelled.listeners import simulate_plays
+from mclass.datasets.unlabelled.pretexts import by_artist, by_artist_cluster, by_listeners, split_tracks
 from mclass.models import WaveformModel
 from mclass.tags import NOTIONS
 

@@ -11,40 +11,44 @@ from __future__ import annotations
 
 import importlib
 
-from mclass.profile import device, scale
+from mclass._deprecated import install
+from mclass.config import device, scale
 
 __version__ = "0.1.0"
 
-_SUBMODULES = (
-    "audio",
-    "augmentations",
-    "datasets",
-    "errors",
-    "frontends",
-    "grading",
-    "inference",
-    "interactive",
-    "listen",
-    "losses",
-    "metrics",
-    "mining",
-    "models",
-    "plot",
-    "pretrained",
-    "report",
-    "results",
-    "search",
-    "tags",
-    "training",
-    "widgets",
-)
+# name -> module; some have a short name that does not say where they are
+_SUBMODULES = {
+    "audio": "mclass.audio",
+    "augmentations": "mclass.augmentations",
+    "datasets": "mclass.datasets",
+    "errors": "mclass.errors",
+    "frontends": "mclass.frontends",
+    "grading": "mclass_grading",
+    "inference": "mclass.inference",
+    "interactive": "mclass.display.interactive",
+    "listen": "mclass.display.listen",
+    "losses": "mclass.losses",
+    "metrics": "mclass.metrics",
+    "mining": "mclass.mining",
+    "models": "mclass.models",
+    "plot": "mclass.display.plot",
+    "pretrained": "mclass.models.pretrained",
+    "report": "mclass.display.report",
+    "results": "mclass.display.tables",
+    "search": "mclass.inference.index",
+    "tags": "mclass.vocabulary",
+    "training": "mclass.training",
+    "widgets": "mclass.display.widgets",
+}
+
+install({f"mclass.{name}": module for name, module in _SUBMODULES.items()})
 
 __all__ = [*_SUBMODULES, "device", "scale"]
 
 
 def __getattr__(name: str):
     if name in _SUBMODULES:
-        return importlib.import_module(f"mclass.{name}")
+        return importlib.import_module(_SUBMODULES[name])
     raise AttributeError(f"module 'mclass' has no attribute {name!r}; it has {', '.join(__all__)}")
 
 

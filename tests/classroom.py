@@ -10,7 +10,7 @@ import pytest
 DOUBLE = "def double(x):\n    ### BEGIN SOLUTION\n    return [2 * one for one in x]\n    ### END SOLUTION"
 TESTS = """assert double([1, 2]) == [2, 4], "twice as much was expected"
 ### BEGIN HIDDEN TESTS
-from mclass.grading import held_out
+from mclass_grading import held_out
 
 for length in range(5):
     numbers = [int(one) for one in held_out.rng("classroom").integers(100, 999, size=length)]
@@ -27,7 +27,7 @@ def score(x):
     ### END SOLUTION"""
 SCALED = """assert score(0) == 0
 ### BEGIN HIDDEN TESTS
-from mclass.grading import held_out
+from mclass_grading import held_out
 
 held_out.points(score(1.0), {0.4: 0, 0.8: 6})
 ### END HIDDEN TESTS"""
@@ -35,7 +35,7 @@ held_out.points(score(1.0), {0.4: 0, 0.8: 6})
 
 def need_sandbox() -> None:
     """Skip a test of submissions where they cannot be isolated."""
-    from mclass.grading import sandbox
+    from mclass_grading.isolation import sandbox
 
     if why := sandbox.unavailable():
         pytest.skip(f"no sandbox: {why}")
@@ -88,8 +88,8 @@ def submission(
     path: Path, q1: str = "def double(x): return [2 * one for one in x]", q2: str | None = None, **more
 ) -> Path:
     """A student's notebook: the solutions, and ``more``: sources to replace, by grade_id, or None to delete."""
-    from mclass.grading.notebooks import Homework
-    from mclass.grading.release import student_version
+    from mclass_grading.notebooks import Homework
+    from mclass_grading.release import student_version
 
     home = path.parent
     while not (home / "masters").exists():

@@ -4,8 +4,8 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
+from mclass.distributed import Gather
 from mclass.losses import MoCoLoss, NTXentLoss
-from mclass.losses.ntxent import Gather
 
 PROCESSES, PAIRS, DIM = 2, 150, 16  # 600 views: several blocks of 128 rows for each process
 

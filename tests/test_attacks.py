@@ -16,9 +16,9 @@ import pytest
 from classroom import need_sandbox
 
 import mclass
-from mclass.grading import cgroups, process
-from mclass.grading.held_out import VARIABLE
-from mclass.grading.process import EndedError, Process, SubmissionError
+from mclass_grading.held_out import VARIABLE
+from mclass_grading.isolation import cgroups, process
+from mclass_grading.isolation.process import EndedError, Process, SubmissionError
 
 SECRET = "90417263"
 PACKAGE = mclass.__file__
@@ -366,8 +366,8 @@ def test_submissions_end_with_the_judge(how):
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has it ignored, nohup the other
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
-from mclass.grading.grading import _ending_by_signals
-from mclass.grading.process import Process
+from mclass_grading.grading import _ending_by_signals
+from mclass_grading.isolation.process import Process
 with _ending_by_signals(), Process(100, 1 << 30) as one:
     print("ready", flush=True)
     one.run('''

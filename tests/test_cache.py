@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mclass.datasets import cache
+from mclass.datasets.storage import cache
 from mclass.errors import CacheError
 
 
@@ -110,7 +110,7 @@ def test_a_read_only_home_is_named(tmp_path, monkeypatch):
 
 _SLOW = """
 import sys, time
-from mclass.datasets import cache
+from mclass.datasets.storage import cache
 def build(folder):
     print("building", flush=True)
     (folder / "data").write_bytes(b"x" * 10)

@@ -13,8 +13,9 @@ import pytest
 import soundfile
 
 from mclass import datasets
-from mclass.datasets import checks, workers
-from mclass.datasets.fingerprint import Fingerprint, find_copies, fingerprint
+from mclass.datasets import workers
+from mclass.datasets.quality import checks
+from mclass.datasets.quality.fingerprint import Fingerprint, find_copies, fingerprint
 from mclass.errors import DatasetError
 
 RATE = 16_000

@@ -128,8 +128,9 @@ class Started(ValueError):
 def quick(here, tmp_path, monkeypatch):
     """What takes long is not done, once its options are known to be good."""
     from mclass import inference, pretrained, training
-    from mclass.datasets import checks, preparing, sharding
-    from mclass.grading import board
+    from mclass.datasets.quality import checks
+    from mclass.datasets.storage import preparing, sharding
+    from mclass_grading import board
 
     def start(*_, **__):
         raise Started("work has started")

@@ -18,7 +18,7 @@ import soundfile
 import torch
 
 from mclass import cli, datasets, inference, models, search, training
-from mclass._files import writing
+from mclass._utils.files import writing
 from mclass.errors import BusyError, DatasetError
 
 ROOT = Path(__file__).parents[1]

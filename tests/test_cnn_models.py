@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from mclass import models
 from mclass.errors import ModelError
-from mclass.models.blocks import ACTIVATIONS, ConvBlock2d, ResidualBlock2d
 from mclass.models.embedding import Embedding
 from mclass.models.fcn import FCN
+from mclass.models.layers.blocks import ACTIVATIONS, ConvBlock2d, ResidualBlock2d
 from mclass.models.musicnn import Vertical
 
 # Shapes after each block (channels, frequency, time) for one chunk, from the papers' tables or by hand.

@@ -12,8 +12,8 @@ from tones import Tones, small
 from mclass import augmentations, losses, models, training
 from mclass.datasets.views import Views
 from mclass.errors import DatasetError, ModelError
-from mclass.training.contrastive import partners_found
-from mclass.training.self_supervised import compared
+from mclass.training.tasks.contrastive import partners_found
+from mclass.training.tasks.self_supervised import compared
 
 TRAIN, VALID = Tones(24), Tones(9, seed=1)
 NOISE = augmentations.Noise(0, 20)

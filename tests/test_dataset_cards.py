@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mclass import datasets
-from mclass.datasets.cards import CARDS
+from mclass.datasets.published.cards import CARDS
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 NO_CARD = {"folder", "prepared", "shards"}  # what is in them is the user's

@@ -13,11 +13,11 @@ import torch
 
 from benchmarks import scale
 from mclass import models
-from mclass.datasets.cards import CARDS
 from mclass.datasets.etude.annotation import annotate, listen
 from mclass.datasets.etude.composer import compose
+from mclass.datasets.published.cards import CARDS
 from mclass.tags import MAGNATAGATUNE
-from mclass.training.optimizers import Schedule, create_optimizer
+from mclass.training.engine.optimizers import Schedule, create_optimizer
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 spec = importlib.util.spec_from_file_location("book_figures", BOOK / "figures.py")

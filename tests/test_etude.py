@@ -13,8 +13,8 @@ from mclass.datasets.etude import Etude, annotation, composer, production, theor
 from mclass.datasets.etude.annotation import COLUMN, annotate, listen
 from mclass.datasets.etude.composer import Artist, compose
 from mclass.datasets.etude.instruments import INSTRUMENTS, KITS, MALE, NO_VOCAL, VOCAL
-from mclass.datasets.etude.renderer import render
 from mclass.datasets.etude.styles import STYLES
+from mclass.datasets.etude.synthesis.renderer import render
 
 SCORES = [compose(0, index, 30.0) for index in range(0, 2400, 2)]
 
@@ -131,7 +131,7 @@ _WHOLE_RANGE = """
 import numpy as np
 from mclass.datasets.etude.composer import Part
 from mclass.datasets.etude.instruments import INSTRUMENTS, KITS
-from mclass.datasets.etude.renderer import render
+from mclass.datasets.etude.synthesis.renderer import render
 for name, instrument in INSTRUMENTS.items():
     for program in set(instrument.programs if not instrument.synthesis else ()):  # the soundfont's
         pitches = np.arange(36, 64) if name in KITS else np.arange(instrument.low, instrument.high + 1)

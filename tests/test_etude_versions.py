@@ -133,7 +133,7 @@ def test_caches_of_other_versions_and_synthesizers_stay(home, monkeypatch):
 
 
 def test_the_soundfont_decides_the_cache(tmp_path, monkeypatch):
-    from mclass.datasets.etude import renderer
+    from mclass.datasets.etude.synthesis import renderer
 
     key = renderer.synthesizer_key()
     other = tmp_path / "other.sf2"

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from mclass.datasets.etude.bowed import BOWS, bow
 from mclass.datasets.etude.composer import Part, compose
 from mclass.datasets.etude.instruments import INSTRUMENTS, VOICES
-from mclass.datasets.etude.plucked import STRINGS, pluck
 from mclass.datasets.etude.production import produce
-from mclass.datasets.etude.renderer import render
-from mclass.datasets.etude.singer import FORMANTS, VOWELS, Voice, sing
-from mclass.datasets.etude.singer import VOICES as MANNERS
-from mclass.datasets.etude.source_filter import lines
+from mclass.datasets.etude.synthesis.bowed import BOWS, bow
+from mclass.datasets.etude.synthesis.plucked import STRINGS, pluck
+from mclass.datasets.etude.synthesis.renderer import render
+from mclass.datasets.etude.synthesis.singer import FORMANTS, VOWELS, Voice, sing
+from mclass.datasets.etude.synthesis.singer import VOICES as MANNERS
+from mclass.datasets.etude.synthesis.source_filter import lines
 
 RATE = 16_000
 

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mclass import _files
-from mclass._files import identity, replacing, writing
-from mclass._text import one_line, visible
+from mclass._utils import files as _files
+from mclass._utils.files import identity, replacing, writing
+from mclass._utils.text import one_line, visible
 from mclass.errors import BusyError
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX's permissions, links and signals")
@@ -73,7 +73,7 @@ def test_the_owner_is_kept(tmp_path):
 
 
 PRINTING = """
-from mclass._files import *
+from mclass._utils.files import *
 print("a")
 with replacing(Path("/dev/stdout")) as temporary:
     temporary.write_text("b\\n")
@@ -132,7 +132,7 @@ def test_names_as_long_as_they_may_be_and_many_at_once(tmp_path):
 
 HOLD = """
 import sys, time
-from mclass._files import *
+from mclass._utils.files import *
 with writing(Path(sys.argv[1]), *map(Path, sys.argv[2:])):
     print("ready", flush=True)
     time.sleep(60)
@@ -241,7 +241,7 @@ def test_a_lock_of_another_user(tmp_path, monkeypatch):
 
 SCRATCH = """
 import time
-from mclass._files import *
+from mclass._utils.files import *
 with scratch("mclass-test-") as folder:
     (folder / "inside").touch()
     print(folder, flush=True)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mclass import audio, interactive, listen, report
-from mclass.grading import board
 from mclass.inference import TagResult
+from mclass_grading import board
 
 sys.path.insert(0, str(browsing.check.ROOT / "book"))
 import figures

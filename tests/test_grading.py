@@ -17,13 +17,14 @@ from classroom import cell, need_sandbox, notebook, submission, write
 
 from mclass import cli
 from mclass.errors import DatasetError
-from mclass.grading import held_out, notebooks, wire
-from mclass.grading.grading import Limits, _harmless, grade, grade_one
-from mclass.grading.judge import free_names, merge
-from mclass.grading.notebooks import Homework, NotebookError
-from mclass.grading.process import EndedError, Process
-from mclass.grading.release import student_version
-from mclass.grading.submissions import find, homework_of, owner
+from mclass_grading import held_out, notebooks
+from mclass_grading.grading import Limits, _harmless, grade, grade_one
+from mclass_grading.isolation import wire
+from mclass_grading.isolation.process import EndedError, Process
+from mclass_grading.judge import free_names, merge
+from mclass_grading.notebooks import Homework, NotebookError
+from mclass_grading.release import student_version
+from mclass_grading.submissions import find, homework_of, owner
 
 SEED = 123_456
 GOOD = "def double(x): return [2 * one for one in x]"
@@ -203,12 +204,12 @@ CHEATS = {
     "answers of the visible tests": "def double(x): return {(1, 2): [2, 4]}.get(tuple(x), [])",
     "assert is fooled": "class Yes(list):\n    def __eq__(self, other): return True\n"
     "def double(x): return Yes([1])",
-    "mclass is replaced": "import mclass.grading.held_out as h, mclass.grading.judge as j\n"
+    "mclass is replaced": "import mclass_grading.held_out as h, mclass_grading.judge as j\n"
     "h.rng = lambda name: None\nj._points = lambda *_: 100\nj.judge = print\ndef double(x): return None",
     "builtins are replaced": "import builtins\nbuiltins.AssertionError = Exception\n"
     "builtins.all = lambda x: True\n"
     "def double(x): return 1",
-    "points are written": "points = {'q1-tests': 100}\nfrom mclass.grading.held_out import Points\n"
+    "points are written": "points = {'q1-tests': 100}\nfrom mclass_grading.held_out import Points\n"
     "def double(x): return Points(7)",
     "the tests' own frames": "import sys\ndef double(x):\n"
     "    frame = sys._getframe()\n    while frame:\n"
@@ -217,7 +218,7 @@ CHEATS = {
     "the answer channel": "import os\nfor fd in range(3, 30):\n    try: os.write(fd, b'x' * 100)\n"
     "    except OSError: pass\n"
     "def double(x): return 1",
-    "a lying channel": "import gc, mclass.grading.worker as w\n"
+    "a lying channel": "import gc, mclass_grading.isolation.worker as w\n"
     "for one in gc.get_objects():\n    if isinstance(one, w.Worker): one.obey = lambda *_: True\n",
     "a pickle": "import numpy as np\ndef double(x): return np.array([print], dtype=object)",
 }
@@ -582,7 +583,7 @@ def test_objects_stay_where_they_are():
 
 
 def test_cells_run_without_ipython_too(monkeypatch):
-    from mclass.grading.worker import Namespace
+    from mclass_grading.isolation.worker import Namespace
 
     monkeypatch.setitem(sys.modules, "IPython.core.history", None)
     space = Namespace()
@@ -606,7 +607,7 @@ def test_no_formula_in_the_table():
 
 
 def test_grading_is_not_loaded_with_the_package():
-    code = "import sys, mclass; print([name for name in sys.modules if name.startswith('mclass.grading')])"
+    code = "import sys, mclass; print([name for name in sys.modules if name.startswith('mclass_grading')])"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
         == "[]"

@@ -8,10 +8,10 @@ import pytest
 from classroom import cell, need_sandbox, notebook, write
 from test_homework import MASTERS
 
-from mclass.grading import judge
-from mclass.grading.held_out import VARIABLE
-from mclass.grading.notebooks import Cell, Homework
-from mclass.grading.process import Process
+from mclass_grading import judge
+from mclass_grading.held_out import VARIABLE
+from mclass_grading.isolation.process import Process
+from mclass_grading.notebooks import Cell, Homework
 
 FAKES = {  # networks that are none, from the simplest to what knows the tests' text
     "helpers": """

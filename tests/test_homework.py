@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 from classroom import cell, notebook, write
 
-from mclass.datasets.notes import FAMILIES, PITCHES, PROGRAMS, Notes
-from mclass.grading import release
-from mclass.grading.held_out import VARIABLE
-from mclass.grading.notebooks import ANSWER, Homework, NotebookError, cells_of, load
+from mclass.datasets.etude.notes import FAMILIES, PITCHES, PROGRAMS, Notes
+from mclass_grading import release
+from mclass_grading.held_out import VARIABLE
+from mclass_grading.notebooks import ANSWER, Homework, NotebookError, cells_of, load
 
 ROOT = Path(__file__).resolve().parents[1]
 MASTERS = {path.stem: path for path in sorted((ROOT / "homework").glob("*.ipynb"))}

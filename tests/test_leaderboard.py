@@ -14,7 +14,7 @@ from bs4 import BeautifulSoup
 
 from mclass import cli
 from mclass.errors import DatasetError
-from mclass.grading import board, held_out
+from mclass_grading import board, held_out
 
 IDS = np.array([f"clip{i}" for i in range(12)])
 TAGS = np.array(["rock", "harp", "slow"])

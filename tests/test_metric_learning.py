@@ -11,7 +11,7 @@ from tones import Small, Tones
 from mclass import augmentations, losses, metrics, mining, training
 from mclass.datasets.triplets import BalancedShares, TripletCrops
 from mclass.errors import DatasetError, ModelError
-from mclass.training.metric_options import notion_of_tags
+from mclass.training.tasks.metric_options import notion_of_tags
 
 TRAIN, VALID = Tones(24), Tones(18, seed=1)
 NOTIONS = {"pitch": ("low", "high"), "texture": ("noise",)}

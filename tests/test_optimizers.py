@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mclass import models
-from mclass.training.optimizers import OPTIMIZERS, SCHEDULES, Schedule, create_optimizer, layerwise
+from mclass.training.engine.optimizers import OPTIMIZERS, SCHEDULES, Schedule, create_optimizer, layerwise
 
 RATE, DECAY = 0.1, 0.01
 

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 import mclass
+import mclass_grading
 
 COURSE = {
     "01_representations",
@@ -23,15 +24,13 @@ COURSE = {
 }
 MODULES = sorted(
     module.name
-    for module in pkgutil.walk_packages(mclass.__path__, "mclass.")
+    for package in (mclass, mclass_grading)
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     if not any(part.startswith("_") for part in module.name.split("."))
 )
 # Modules that no notebook teaches: Etude's workings are taught as one (see the package's own docstring), and what
 # is for the homework and its grading belongs to the homework.
-UNTAUGHT = re.compile(
-    r"mclass\.errors|mclass\.datasets\.etude\.\w+|mclass\.datasets\.notes|mclass\.grading(\.\w+)?|"
-    r"mclass\.cli\.(grade|submit)"
-)
+UNTAUGHT = re.compile(r"mclass\.errors|mclass\.datasets\.etude(\.\w+)+|mclass_grading(\.\w+)*")
 LAYERS = {"forward", "extra_repr"}  # what torch calls: a layer's class says what it does
 
 

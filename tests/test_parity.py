@@ -6,7 +6,7 @@ import torch
 
 from mclass import pretrained
 from mclass.audio import read
-from mclass.pretrained.names import TABLES
+from mclass.models.pretrained.names import TABLES
 from tests import published
 
 pytestmark = pytest.mark.skipif(not published.PARITY.is_dir(), reason="../shared/parity is absent")

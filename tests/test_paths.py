@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from mclass import audio, cli, models
-from mclass._files import user_path
+from mclass._utils.files import user_path
 
 
 @pytest.fixture

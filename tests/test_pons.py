@@ -16,7 +16,7 @@ import torch
 from mclass import audio, inference, models, pretrained
 from mclass.errors import DownloadError, ModelError
 from mclass.frontends import CompressedMel
-from mclass.pretrained import pons, tensorflow
+from mclass.models.pretrained import pons, tensorflow
 from tests import published
 
 needs_shared = pytest.mark.skipif(not published.PARITY.is_dir(), reason="../shared/parity is absent")

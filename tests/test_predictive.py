@@ -11,8 +11,8 @@ from tones import Tones
 from mclass import augmentations, models, training
 from mclass.errors import ModelError
 from mclass.frontends import MFCC
-from mclass.training.predictive import moments
-from mclass.training.workers import Chroma, Energy, description
+from mclass.training.tasks.cpc import moments
+from mclass.training.tasks.pase import Chroma, Energy, description
 
 TRAIN, VALID = Tones(16, seconds=1.5), Tones(9, seconds=1.5, seed=1)
 

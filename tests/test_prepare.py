@@ -21,8 +21,9 @@ import soundfile
 import torch
 
 from mclass import audio, datasets
-from mclass.datasets import _unfinished, preparing, workers
-from mclass.datasets.prepared import Prepared
+from mclass.datasets import workers
+from mclass.datasets.storage import _unfinished, preparing
+from mclass.datasets.storage.prepared import Prepared
 from mclass.errors import DatasetError
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from mclass import pretrained, tags
-from mclass._download import download
+from mclass._utils.download import download
 from mclass.errors import DownloadError, ModelError
-from mclass.pretrained import catalogue
+from mclass.models.pretrained import catalogue
 from tests import published
 
 needs_shared = pytest.mark.skipif(not published.PARITY.is_dir(), reason="../shared/parity is absent")

@@ -9,7 +9,7 @@ import soundfile
 from miniatures import changed, home, mini  # noqa: F401
 
 from mclass import datasets
-from mclass.datasets import tables
+from mclass.datasets.published.reading import tables
 from mclass.errors import AudioError, DatasetError
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -322,7 +322,7 @@ def test_pickles_run_no_code(changed, content, protocol):  # noqa: F811
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 @pytest.mark.parametrize("code", ["f8", "f4", ">f8", "i8", "u1", "?"])
 def test_plain_pickles_are_read(tmp_path, protocol, code):
-    from mclass.datasets import _pickles
+    from mclass.datasets.published.reading import pickles as _pickles
 
     array = np.arange(6).reshape(2, 3).astype(code)
     content = {

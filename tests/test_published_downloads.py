@@ -11,8 +11,8 @@ import zipfile
 import pytest
 
 from mclass import datasets
-from mclass.datasets import archives, downloads
-from mclass.datasets.downloads import Remote
+from mclass.datasets.published.getting import archives, downloads
+from mclass.datasets.published.getting.downloads import Remote
 from mclass.errors import DownloadError
 
 

@@ -14,7 +14,8 @@ import torch
 from miniatures import changed, home, mini  # noqa: F401
 
 from mclass import audio, datasets, tags
-from mclass.datasets import files, gtzan, magnatagatune
+from mclass.datasets.published import gtzan, magnatagatune
+from mclass.datasets.published.reading import audio_files as files
 from mclass.errors import DatasetError
 
 NSYNTH = Path(__file__).parents[2] / "shared" / "data" / "nsynth-mini"

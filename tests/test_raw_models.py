@@ -13,9 +13,9 @@ from torch import nn
 
 from mclass import models, pretrained
 from mclass.frontends import Harmonic
-from mclass.models.attention import Encoder, PostNormLayer, PreNormLayer, SelfAttention
-from mclass.models.blocks import ConvBlock1d
 from mclass.models.early import SCALES, pool_statistics
+from mclass.models.layers.attention import Encoder, PostNormLayer, PreNormLayer, SelfAttention
+from mclass.models.layers.blocks import ConvBlock1d
 from mclass.models.sample_cnn import SampleBlock, SqueezeExcitationBlock
 from tests import published
 

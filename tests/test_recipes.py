@@ -7,8 +7,8 @@ import pytest
 import torch
 import yaml
 
-from mclass import augmentations, datasets, losses, models, recipes, training
-from mclass.cli import main
+from mclass import augmentations, datasets, losses, models, training
+from mclass.cli import main, recipes
 from mclass.errors import ModelError
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))

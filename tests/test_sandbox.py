@@ -11,9 +11,10 @@ import pytest
 from classroom import need_sandbox, submission
 
 from mclass import cli
-from mclass.grading import cgroups, held_out, sandbox
-from mclass.grading.grading import Limits, grade
-from mclass.grading.process import Process
+from mclass_grading import held_out
+from mclass_grading.grading import Limits, grade
+from mclass_grading.isolation import cgroups, sandbox
+from mclass_grading.isolation.process import Process
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ def test_an_environment_that_is_a_link_is_isolated_too(tmp_path):
         pytest.skip("no virtual environment")
     (tmp_path / "linked").symlink_to(os.path.realpath(sys.prefix))
     code = (
-        "import sys\nfrom mclass.grading.process import Process\n"
+        "import sys\nfrom mclass_grading.isolation.process import Process\n"
         "with Process(60, 1 << 30) as one:\n"
         "    one.run('import sys, os, mclass, numpy; seen = [sys.prefix, os.getppid() < 100]')\n"
         "    print(one.name('seen')[0] == sys.prefix, one.name('seen')[1], sys.prefix)"

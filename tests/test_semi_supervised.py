@@ -10,7 +10,7 @@ from tones import Tones, small
 from torch.nn import functional as F
 
 from mclass import augmentations, training
-from mclass.datasets.budgets import WithUnlabelled, label_budget
+from mclass.datasets.unlabelled.budgets import WithUnlabelled, label_budget
 from mclass.errors import DatasetError, ModelError
 
 TRAIN, VALID, POOL = Tones(12), Tones(9, seed=1), Tones(30, seed=2)

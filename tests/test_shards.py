@@ -21,10 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mclass import datasets
-from mclass.datasets import sharding, streaming, workers
-from mclass.datasets.sharded import Sharded
-from mclass.datasets.shards import expand_braces
-from mclass.datasets.tars import DamagedShard, list_members
+from mclass.datasets import workers
+from mclass.datasets.storage import sharding, streaming
+from mclass.datasets.storage.sharded import Sharded
+from mclass.datasets.storage.shards import expand_braces, read_index
+from mclass.datasets.storage.tars import DamagedShard, list_members
 from mclass.errors import DatasetError
 
 CROP = 8000
@@ -426,7 +427,7 @@ def test_labels_that_the_index_does_not_know(damaged):
 KILLED = """
     import time
     from mclass import datasets
-    from mclass.datasets import sharding
+    from mclass.datasets.storage import sharding
     encode = sharding._encode
     sharding._encode = lambda *arguments: time.sleep(0.05) or encode(*arguments)
     etude = datasets.load("etude", num_tracks=41, clips_per_track=2, clip_seconds=1)
@@ -485,7 +486,5 @@ def test_clips_that_cannot_be_decoded(etude, tmp_path):
     shutil.rmtree(tmp_path / ".out.unfinished")
     shards = datasets.shard(part, tmp_path / "out", on_error="skip", progress=False)
     assert len(shards) == 5
-    assert [clip["reason"] for clip in datasets.shards.read_index(tmp_path / "out")["left_out"]] == [
-        "it is broken."
-    ]
+    assert [clip["reason"] for clip in read_index(tmp_path / "out")["left_out"]] == ["it is broken."]
     assert sorted(clips_of(stream(tmp_path / "out"))) == [0, 1, 2, 4, 5]

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from mclass import models, pretrained
+from mclass import models
 from mclass.errors import ModelError
-from mclass.pretrained import shipped
-from mclass.tags import MAGNATAGATUNE
+from mclass.models import pretrained
+from mclass.models.pretrained import shipped
+from mclass.vocabulary import MAGNATAGATUNE
 
 ABOUT = {"trained_on": "nothing", "scores": {"roc_auc": 0.51234}, "made_with": "torch, commit 0123456789"}
 

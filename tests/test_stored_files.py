@@ -16,9 +16,11 @@ import soundfile
 import torch
 from tones import Tones, small
 
-from mclass import cli, datasets, inference, models, recipes, training
-from mclass.datasets import cache
-from mclass.datasets.sharded import Sharded
+from mclass import cli, datasets, inference, models, training
+from mclass.cli import recipes
+from mclass.datasets.storage import cache
+from mclass.datasets.storage.sharded import Sharded
+from mclass.errors import ModelError
 from mclass.search import Index
 
 WRONG = [
@@ -159,9 +161,9 @@ def test_weights_of_a_model(model, model_path, wrong):
         if value.is_floating_point() and value.ndim and len(value) > 1:
             other = content | {"state_dict": content["state_dict"] | {name: wrong(value)}}
             torch.save(other, model_path)
-            with pytest.raises(models.files.ModelError):
+            with pytest.raises(ModelError):
                 models.load(model_path)
-            with pytest.raises(models.files.ModelError):
+            with pytest.raises(ModelError):
                 models.load_weights(models.create("cnn_1d", num_tags=2, channels=2), model_path)
 
 
@@ -169,7 +171,7 @@ def test_a_model_that_would_fill_the_memory(model_path):
     content = torch.load(model_path, weights_only=True)
     for channels, message in ((20_000, "billion weights"), (10**9, "billion weights|memory")):
         torch.save(content | {"options": {"channels": channels}}, model_path)
-        with pytest.raises(models.files.ModelError, match=message):
+        with pytest.raises(ModelError, match=message):
             models.load(model_path)
 
 
@@ -186,7 +188,7 @@ class Touch:
 def test_no_code_runs(model_path, model, tmp_path):
     mark = tmp_path / "ran"
     torch.save({"format": "mclass model", "extra": Touch(mark)}, model_path)
-    with pytest.raises(models.files.ModelError, match="could run code"):
+    with pytest.raises(ModelError, match="could run code"):
         models.load(model_path)
     (tmp_path / "old.pt").write_bytes(pickle.dumps(Touch(mark)))
     np.savez(tmp_path / "index.npz", files=np.array([Touch(mark)], object), embeddings=np.ones((1, 2)))

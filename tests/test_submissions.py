@@ -6,8 +6,8 @@ import os
 import pytest
 from classroom import cell, need_sandbox, notebook, submission, write
 
-from mclass.grading import feedback
-from mclass.grading.submissions import find
+from mclass_grading import feedback
+from mclass_grading.submissions import find
 
 COPIES = (
     "hw1", "Copy of hw1", "Copy of Copy of hw1", "hw1 (1)", "hw1(2)", "hw1-Copy1", "hw1-Copy1-Copy2",
@@ -120,7 +120,7 @@ def test_pages_differ_and_their_names_are_not_too_long():
 def test_what_is_no_notebook_has_a_row_and_the_others_their_points(tmp_path):
     import classroom
 
-    from mclass.grading.grading import Limits, grade
+    from mclass_grading.grading import Limits, grade
 
     need_sandbox()
     classroom.master(tmp_path / "masters")

@@ -16,11 +16,12 @@ import pytest
 import torch
 from tones import Tones, small
 
-from mclass import augmentations, inference, losses, memory, metrics, models, training
+from mclass import augmentations, inference, losses, metrics, models, training
+from mclass._utils import memory
 from mclass.datasets import Chunks, EpochSampler, RandomCrops
 from mclass.errors import DatasetError, ModelError
-from mclass.training.callbacks import Keeper
-from mclass.training.quiet import quiet
+from mclass.training.engine.callbacks import Keeper
+from mclass.training.engine.quiet import quiet
 
 TRAIN, VALID = Tones(24), Tones(9, seed=1)
 ABSENT = "mps" if torch.cuda.is_available() else "cuda"

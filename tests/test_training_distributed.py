@@ -17,8 +17,8 @@ from training_distributed import EPOCHS, PARADIGMS, Plain, run
 
 from mclass import augmentations, training
 from mclass.datasets import EpochSampler
-from mclass.training import distributed
-from mclass.training.distributed import SharedEpochs, in_order, joined, transformed
+from mclass.training.engine import distributed
+from mclass.training.engine.distributed import SharedEpochs, in_order, joined, transformed
 
 SCRIPT = Path(__file__).with_name("training_distributed.py")
 GLOO = torch.distributed.is_available() and torch.distributed.is_gloo_available()

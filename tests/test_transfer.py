@@ -10,8 +10,14 @@ from sklearn.metrics import adjusted_rand_score, r2_score
 from tones import Tones, small
 
 from mclass import augmentations, datasets, models, training
-from mclass.datasets.listeners import simulate_plays
-from mclass.datasets.pretexts import Relabelled, by_artist, by_artist_cluster, by_listeners, split_tracks
+from mclass.datasets.unlabelled.listeners import simulate_plays
+from mclass.datasets.unlabelled.pretexts import (
+    Relabelled,
+    by_artist,
+    by_artist_cluster,
+    by_listeners,
+    split_tracks,
+)
 from mclass.errors import DatasetError, ModelError
 
 

@@ -17,10 +17,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from mclass import augmentations, cli, datasets, inference, losses, metrics, mining, models, training
-from mclass.datasets.budgets import label_budget
-from mclass.datasets.pretexts import Relabelled
+from mclass.datasets.unlabelled.budgets import label_budget
+from mclass.datasets.unlabelled.pretexts import Relabelled
 from mclass.errors import DatasetError, ModelError
-from mclass.training.task import describe_unknown
+from mclass.training.tasks.task import describe_unknown
 
 RNG = np.random.default_rng(0)
 N, TAGS = 60, 3

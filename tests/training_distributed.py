@@ -17,7 +17,7 @@ from tones import Tones
 
 from mclass import augmentations, losses, models, training
 from mclass.frontends import LogMel
-from mclass.training import distributed
+from mclass.training.engine import distributed
 
 EPOCHS = 3
 

@@ -6,7 +6,7 @@ import math
 
 from diagrams.draw import WIDTH, arrow, circle, path, svg, text
 
-# length: (name of the card, title, clips, labels). A test looks the numbers up in `mclass.datasets.cards`.
+# length: (name of the card, title, clips, labels). A test looks the numbers up in the cards.
 SIZES = {
     "a note of 4 s": [("nsynth", "NSynth", (305_979,), "one")],
     "10 seconds": [

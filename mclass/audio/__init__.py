@@ -13,7 +13,7 @@ Taught in: 01_representations, 04_supervised.
 """
 
 from mclass.audio._decoding import RATES
-from mclass.audio._opening import SUFFIXES
+from mclass.audio.opening import SUFFIXES
 from mclass.audio.reading import AudioInfo, blocks, info, problem, read, too_long
 from mclass.audio.resampling import resample, target_length
 from mclass.audio.saving import save

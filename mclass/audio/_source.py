@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mclass._files import user_path
+from mclass._utils.files import user_path
 from mclass.audio import _containers, _mpeg
 from mclass.audio._decoding import RATES, Ffmpeg, Mixer, Sndfile
-from mclass.audio._opening import check_file, looks_like, naming, read_head
+from mclass.audio.opening import check_file, looks_like, naming, read_head
 from mclass.errors import AudioError
 
 _CLAIM = 1 << 48  # samples that no file has

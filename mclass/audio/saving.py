@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 import torch
 
-from mclass._files import replacing, user_path
+from mclass._utils.files import replacing, user_path
 from mclass.audio.resampling import check_rate, check_waveform
 from mclass.errors import AudioError
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import torch
 
-from mclass._arrays import as_tensor
+from mclass._utils.arrays import as_tensor
 from mclass.augmentations.base import RandomApply, Transform, change_some
 from mclass.errors import unknown_name
 

@@ -1,5 +1,8 @@
 """The command line: ``mclass tag``, ``train``, ``evaluate``, ``embed``, ``search``, ``data``, ``models``; a module
-each. For lecturers: ``grade`` and ``submit``.
+each. For lecturers: ``grade`` and ``submit``, which `mclass_grading` brings.
+
+An installed package adds commands by entry points of the group ``mclass.commands``: functions that are given the
+sub-parsers, as ``add`` of each module here is.
 
 Whatever needs torch is imported inside the commands, so that ``mclass --help`` answers at once.
 
@@ -14,10 +17,11 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib.metadata import EntryPoint, distributions
 from typing import NoReturn
 
-from mclass._text import visible
-from mclass.cli import data, embed, evaluate, grade, models, search, submit, tag, train
+from mclass._utils.text import visible
+from mclass.cli import data, embed, evaluate, models, search, tag, train
 from mclass.cli.stopping import exit_code, reason, stoppable
 
 EXAMPLES = rf"""
@@ -25,6 +29,12 @@ examples:
   what is in these songs, by weights that real music trained:
     mclass tag song.mp3
   train on recordings of your own:{train.EXAMPLES.removeprefix(chr(10) + "examples:")}"""
+
+LECTURERS = ("grade", "held-out", "submit")  # commands of a package of its own
+_ABSENT = (
+    "mclass {} is a command of mclass_grading, which is not installed here. It comes with the course: "
+    "install that from a clone of its repository, with pip install -e ."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,6 +113,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(debug=False)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (tag, train, evaluate, embed, search, data, models, grade, submit):
+    for module in (tag, train, evaluate, embed, search, data, models):
         module.add(commands)
+    for found in _of_other_packages():
+        found.load()(commands)
+    for name in [name for name in LECTURERS if name not in commands.choices]:
+        absent = commands.add_parser(name, help="for lecturers; not installed here")
+        absent.parse_known_args = lambda *_, name=name: parser.exit(2, f"mclass: error: {_ABSENT.format(name)}\n")
     return parser
+
+
+def _of_other_packages() -> list[EntryPoint]:
+    """Of every distribution, also of one that an old ``.egg-info`` in the current folder hides."""
+    points = [one for each in distributions() for one in each.entry_points if one.group == "mclass.commands"]
+    return list({one.name: one for one in sorted(points, key=lambda one: one.name)}.values())

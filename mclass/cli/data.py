@@ -10,8 +10,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from mclass._files import writing
-from mclass._text import visible
+from mclass._utils.files import writing
+from mclass._utils.text import visible
 from mclass.cli.options import add_dataset_options, check_writable, load_dataset, positive, processes
 
 EXAMPLES = r"""

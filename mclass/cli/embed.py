@@ -10,12 +10,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mclass._files import identity, user_path, writing
+from mclass._utils.files import identity, user_path, writing
 from mclass.cli.options import Failures, add_model_options, check_writable, expand, hop_samples, load_model, tell
 
 if TYPE_CHECKING:
+    from mclass.inference.index import Index
     from mclass.models import WaveformModel
-    from mclass.search import Index
 
 
 def add(commands: Any) -> None:
@@ -37,10 +37,11 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Embed each file; write them at the end, or at an interrupt as many as there are."""
-    from mclass import search
 
     files = expand(options.files)
-    out = check_writable("--out", search.check_suffix(options.out))
+    from mclass.inference.index import check_suffix
+
+    out = check_writable("--out", check_suffix(options.out))
     odd = [file for file in files if file.encode(errors="replace").decode() != file]
     if odd and out.suffix == ".parquet":
         raise ValueError(f"{odd[0]}: the name is not UTF-8, and parquet holds no other; give --out a name in .npz")
@@ -51,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
 def _embed(files: list[str], out: Path, options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from mclass import inference, search
+    from mclass import inference
+    from mclass.inference.index import Index, fingerprint
 
     model = load_model(options.model, options.device)
     known = _known(out, model) if options.add else None
@@ -80,7 +82,7 @@ def _embed(files: list[str], out: Path, options: argparse.Namespace) -> int:
         # What an interrupt left is no reason to lose a complete index of that name.
         if len(kept) > before and (complete or known or not out.exists()):
             name = str(user_path(options.model).resolve()) if user_path(options.model).exists() else options.model
-            search.Index(kept, embeddings, name, search.fingerprint(model), paths).save(out)
+            Index(kept, embeddings, name, fingerprint(model), paths).save(out)
             options.after_interrupt = f"(repeat with --add to go on from these {len(kept)})"
             tell(f"{len(kept)} embeddings of {len(embeddings[0])} numbers -> {out}")
         else:
@@ -90,7 +92,7 @@ def _embed(files: list[str], out: Path, options: argparse.Namespace) -> int:
 
 def _known(path: Path, model: WaveformModel) -> Index | None:
     """The index to add to, if it is there and this model made it."""
-    from mclass.search import Index
+    from mclass.inference.index import Index
 
     if not path.exists():
         return None

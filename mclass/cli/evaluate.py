@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mclass._files import replacing, user_path, writing
-from mclass._text import visible
+from mclass._utils.files import replacing, user_path, writing
+from mclass._utils.text import visible
 from mclass.cli.options import (
     add_dataset_options,
     add_model_options,
@@ -159,7 +159,7 @@ def _compare_with_training(options: argparse.Namespace) -> None:
 
 def _trained_with(model: str) -> Mapping[str, Any]:
     """The options of a run, from the report beside its weights; nothing where there is none."""
-    from mclass._schemas import RunReport, read_json
+    from mclass._utils.schemas import RunReport, read_json
 
     path = user_path(model)
     report = (path if path.is_dir() else path.parent) / "report.json"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from mclass._files import user_path
+from mclass._utils.files import user_path
 
 # kind -> what it is, and what takes it
 KINDS = {

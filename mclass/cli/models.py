@@ -17,7 +17,8 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print both tables."""
-    from mclass import models, pretrained
+    from mclass import models
+    from mclass.models import pretrained
 
     table = models.measured()
     print("Architectures, for `mclass train --model`; speed as measured on two CPU cores:\n")

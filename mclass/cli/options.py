@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mclass._files import identity, is_stream, resolved, user_path
-from mclass._text import visible
+from mclass._utils.files import identity, is_stream, resolved, user_path
+from mclass._utils.text import visible
 from mclass.cli.kinds import expect
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _parsed(name: str, pairs: list[str], allowed: set[str]) -> dict[str, Any]:
     import json
 
     from mclass import datasets
-    from mclass._arguments import checked
+    from mclass._utils.arguments import checked
     from mclass.errors import shortened, unknown_name
 
     found = {}
@@ -203,8 +203,9 @@ def load_model(name: str, device: str | None) -> WaveformModel:
     """
     import torch
 
-    from mclass import models, pretrained
+    from mclass import models
     from mclass.errors import ModelError
+    from mclass.models import pretrained
 
     expect("--model", name, "run", "model")
     path = user_path(name)

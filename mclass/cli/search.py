@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from mclass._files import identity, user_path
-from mclass._text import one_line, visible
+from mclass._utils.files import identity, user_path
+from mclass._utils.text import one_line, visible
 from mclass.cli.kinds import expect
 from mclass.cli.options import Failures, add_model_options, expand, hop_samples, load_model, positive
 
@@ -33,7 +33,7 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """List the nearest files of each query, without the query itself."""
     from mclass import inference
-    from mclass.search import Index
+    from mclass.inference.index import Index
 
     expect("--index", options.index, "index")
     index = Index.load(options.index)

@@ -14,8 +14,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mclass._files import replacing, writing
-from mclass._text import one_line, visible
+from mclass._utils.files import replacing, writing
+from mclass._utils.text import one_line, visible
 from mclass.cli.options import (
     Failures,
     add_model_options,
@@ -97,7 +97,7 @@ def _tag(files: list[str], plot: Path | None, page: Path | None, options: argpar
     finally:  # also after an interrupt
         failures.report()
         if results:
-            from mclass import report
+            from mclass.display import report
 
             report.write(page, results, model=options.model, top=max(options.top, 15))
     return failures.code

@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mclass._files import replacing, user_path, writing
-from mclass._text import visible
+from mclass._utils.files import replacing, user_path, writing
+from mclass._utils.text import visible
 from mclass.cli.kinds import expect
 from mclass.cli.options import add_dataset_options, load_splits, positive
 
@@ -278,7 +278,7 @@ def _train_in(folder: Path, options: argparse.Namespace, began: float) -> None:
 
 
 def _follow_recipe(folder: Path, options: argparse.Namespace, began: float) -> None:
-    from mclass import recipes
+    from mclass.cli import recipes
 
     recipe = recipes.read(options.recipe, options.profile, options.changes)
     prepared = recipes.prepare(recipe)
@@ -320,7 +320,8 @@ def _evaluate(folder: Path, model: Any, test: Any) -> dict:
     """Score the test split; write the scores of each clip and, for single-label data, the confusion matrix."""
     import pandas as pd
 
-    from mclass import inference, metrics, plot
+    from mclass import inference, metrics
+    from mclass.display import plot
 
     scores = inference.predict(model, test)
     table = pd.DataFrame(scores, columns=test.tags)

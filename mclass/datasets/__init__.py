@@ -14,35 +14,41 @@ import builtins
 import importlib
 import inspect
 
-from mclass.datasets.base import Chunks, EpochSampler, MusicDataset, RandomCrops, Subset, split_by_group
+from mclass.datasets.base import MusicDataset, Subset, split_by_group
+from mclass.datasets.crops import Chunks, EpochSampler, RandomCrops
 from mclass.errors import unknown_name
 
 # name -> (module, class); a module is imported when its data set is first loaded.
 _DATASETS = {
-    "audioset": ("mclass.datasets.audioset", "AudioSet"),
+    "audioset": ("mclass.datasets.published.audioset", "AudioSet"),
     "etude": ("mclass.datasets.etude", "Etude"),
-    "fma": ("mclass.datasets.fma", "FMA"),
+    "fma": ("mclass.datasets.published.fma", "FMA"),
     "folder": ("mclass.datasets.folder", "Folder"),
-    "gtzan": ("mclass.datasets.gtzan", "GTZAN"),
-    "magnatagatune": ("mclass.datasets.magnatagatune", "MagnaTagATune"),
-    "million_song": ("mclass.datasets.million_song", "MillionSong"),
-    "mirdata": ("mclass.datasets.mirdata", "Mirdata"),
-    "mtg_jamendo": ("mclass.datasets.mtg_jamendo", "MTGJamendo"),
-    "nsynth": ("mclass.datasets.nsynth", "NSynth"),
-    "openmic": ("mclass.datasets.openmic", "OpenMIC"),
-    "prepared": ("mclass.datasets.prepared", "Prepared"),
-    "shards": ("mclass.datasets.sharded", "Sharded"),
+    "gtzan": ("mclass.datasets.published.gtzan", "GTZAN"),
+    "magnatagatune": ("mclass.datasets.published.magnatagatune", "MagnaTagATune"),
+    "million_song": ("mclass.datasets.published.million_song", "MillionSong"),
+    "mirdata": ("mclass.datasets.published.mirdata", "Mirdata"),
+    "mtg_jamendo": ("mclass.datasets.published.mtg_jamendo", "MTGJamendo"),
+    "nsynth": ("mclass.datasets.published.nsynth", "NSynth"),
+    "openmic": ("mclass.datasets.published.openmic", "OpenMIC"),
+    "prepared": ("mclass.datasets.storage.prepared", "Prepared"),
+    "shards": ("mclass.datasets.storage.sharded", "Sharded"),
 }
 
 # name -> module; imported when it is first used
 _FUNCTIONS = {
-    "check": "mclass.datasets.checks",
-    "download": "mclass.datasets.downloads",
-    "info": "mclass.datasets.cards",
-    "prepare": "mclass.datasets.preparing",
-    "shard": "mclass.datasets.sharding",
-    "Shards": "mclass.datasets.shards",
-    "ShardStream": "mclass.datasets.streaming",
+    "TripletCrops": "mclass.datasets.triplets",
+    "Views": "mclass.datasets.views",
+    "WithUnlabelled": "mclass.datasets.unlabelled.budgets",
+    "label_budget": "mclass.datasets.unlabelled.budgets",
+    "simulate_plays": "mclass.datasets.unlabelled.listeners",
+    "check": "mclass.datasets.quality.checks",
+    "download": "mclass.datasets.published.getting.downloads",
+    "info": "mclass.datasets.published.cards",
+    "prepare": "mclass.datasets.storage.preparing",
+    "shard": "mclass.datasets.storage.sharding",
+    "Shards": "mclass.datasets.storage.shards",
+    "ShardStream": "mclass.datasets.storage.streaming",
 }
 
 __all__ = [
@@ -53,14 +59,19 @@ __all__ = [
     "ShardStream",
     "Shards",
     "Subset",
+    "TripletCrops",
+    "Views",
+    "WithUnlabelled",
     "check",
     "download",
     "info",
+    "label_budget",
     "list",
     "load",
     "options",
     "prepare",
     "shard",
+    "simulate_plays",
     "split_by_group",
 ]
 

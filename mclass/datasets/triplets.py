@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from mclass import mining
-from mclass.datasets.base import MusicDataset, _check_lengths, _read_padded
+from mclass.datasets.base import MusicDataset
+from mclass.datasets.crops import check_lengths, read_padded
 from mclass.errors import DatasetError, unknown_name
 
 SAMPLINGS = ("tags", "track", "artist", "errors")
@@ -95,7 +96,7 @@ class TripletCrops(torch.utils.data.Dataset):
                 "clips, in their order (mclass.inference.predict gives them)"
             )
         self.dataset, self.num_samples, self.pad, self.seed = dataset, num_samples, pad, seed
-        self.lengths = _check_lengths(dataset, num_samples, pad)
+        self.lengths = check_lengths(dataset, num_samples, pad)
         self.num_triplets = len(dataset) if num_triplets is None else num_triplets
         self.sampling, self.same_track, self.scores, self.threshold = sampling, same_track, scores, threshold
         try:
@@ -142,7 +143,7 @@ class TripletCrops(torch.utils.data.Dataset):
             clips.append(int(rng.choice(others)) if len(others) else clips[0])
         starts = rng.integers(np.maximum(self.lengths[clips] - self.num_samples, 0) + 1)
         waveforms = [
-            _read_padded(self.dataset, clip, int(start), self.num_samples)
+            read_padded(self.dataset, clip, int(start), self.num_samples)
             for clip, start in zip(clips, starts, strict=True)
         ]
         tag = -1 if triplets.tag is None else int(triplets.tag[index])

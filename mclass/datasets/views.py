@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from mclass.augmentations.base import Transform
-from mclass.datasets.base import MusicDataset, RandomCrops, _read_padded
+from mclass.datasets.base import MusicDataset
+from mclass.datasets.crops import RandomCrops, read_padded
 
 
 class Views(RandomCrops):
@@ -77,7 +78,7 @@ class Views(RandomCrops):
         if not 0 <= index < len(self):
             raise IndexError(f"clip {index} asked of {len(self)}")
         starts = self.starts(epoch, index)
-        views = torch.stack([_read_padded(self.dataset, index, int(start), self.num_samples) for start in starts])
+        views = torch.stack([read_padded(self.dataset, index, int(start), self.num_samples) for start in starts])
         if self.augment is not None:
             drawn = np.random.SeedSequence((self.seed, epoch, index, 1)).generate_state(1)[0]
             views = self.augment(views, torch.Generator().manual_seed(int(drawn)))

@@ -11,7 +11,8 @@ Taught in: 04_supervised.
 from mclass.inference.chunks import chunk_probabilities, chunks_per_batch, evaluating
 from mclass.inference.datasets import check_sample_rate, predict, predict_chunks
 from mclass.inference.recordings import embed, tag
-from mclass.inference.result import AGGREGATES, TagResult, aggregate
+from mclass.inference.result import TagResult
+from mclass.metrics.songs import AGGREGATES, aggregate
 
 __all__ = [
     "AGGREGATES",

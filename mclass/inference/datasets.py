@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from mclass._utils.memory import keep_freed_memory
 from mclass.datasets import Chunks, MusicDataset
 from mclass.errors import ModelError
 from mclass.inference.chunks import check_hop, check_model, chunk_probabilities, chunks_per_batch, evaluating
-from mclass.memory import keep_freed_memory
 from mclass.models import WaveformModel
 
 

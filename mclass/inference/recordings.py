@@ -18,10 +18,11 @@ import torch
 from tqdm import tqdm
 
 from mclass import audio as audio_files
-from mclass._text import visible
+from mclass._utils.text import visible
 from mclass.errors import AudioError, ModelError
 from mclass.inference.chunks import check_hop, check_model, chunks_per_batch, cut, evaluating
-from mclass.inference.result import TagResult, aggregate
+from mclass.inference.result import TagResult
+from mclass.metrics.songs import aggregate
 from mclass.models import WaveformModel
 
 _SILENCE = 2.0**-16  # half of the smallest step of 16 bits: lossy formats do not keep zeros exactly zero

@@ -1,4 +1,7 @@
-"""What a model says about one recording, and how the chunks are summed up.
+"""What a model says about one recording.
+
+How that looks is nothing that inference imports: pictures and pages are made by what the package shows under
+``mclass.plot`` and ``mclass.report`` when they are asked for.
 
 Taught in: 04_supervised.
 """
@@ -12,38 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from mclass.errors import unknown_name
+import mclass
+from mclass._deprecated import former_names
 
-AGGREGATES = {
-    "mean": lambda taggram: taggram.mean(axis=0),
-    "max": lambda taggram: taggram.max(axis=0),
-    "majority": lambda taggram: (taggram > 0.5).mean(axis=0, dtype=taggram.dtype),
-}
-
-
-def aggregate(taggram: np.ndarray, how: str = "mean") -> np.ndarray:
-    """One score per tag from the probabilities of all chunks.
-
-    Parameters
-    ----------
-    taggram : np.ndarray, shape (chunks, num_tags)
-    how : {"mean", "max", "majority"}
-        The mean of the probabilities, the usual choice; their maximum, for tags that hold now and then; or the
-        majority vote: the share of chunks in which the tag is more probable than not (above 0.5).
-
-    Returns
-    -------
-    np.ndarray, shape (num_tags,)
-
-    Examples
-    --------
-    >>> chunks = np.array([[0.9, 0.2], [0.6, 0.4], [0.3, 0.9]])
-    >>> [aggregate(chunks, how).round(2).tolist() for how in ("mean", "max", "majority")]
-    [[0.6, 0.5], [0.9, 0.9], [0.67, 0.33]]
-    """
-    if how not in AGGREGATES:
-        raise ValueError(unknown_name("aggregate", how, AGGREGATES))
-    return AGGREGATES[how](taggram)
+__getattr__ = former_names(__name__)
 
 
 @dataclass
@@ -110,15 +85,11 @@ class TagResult:
 
     def plot(self, k: int = 10) -> Any:
         """Draw the `k` most probable tags over time; returns a matplotlib figure (see `mclass.plot.taggram`)."""
-        from mclass.plot import taggram
-
-        return taggram(self.taggram, self.tags, self.hop_seconds, k)
+        return mclass.plot.taggram(self.taggram, self.tags, self.hop_seconds, k)
 
     def player(self, waveform: Any = None, sample_rate: int | None = None, top: int = 10) -> Any:
         """Show it in a notebook, with sound and a cursor over the taggram (see `mclass.report.player`)."""
-        from mclass.report import player
-
-        return player(self, waveform, sample_rate, top)
+        return mclass.report.player(self, waveform, sample_rate, top)
 
     def to_html(self, path: str | os.PathLike, waveform: Any = None, sample_rate: int | None = None) -> Path:
         """Write a page with a player whose cursor moves over the taggram; returns its path (see `mclass.report`).
@@ -131,6 +102,4 @@ class TagResult:
         sample_rate : int, optional
             Of the waveform, in Hz.
         """
-        from mclass.report import write
-
-        return write(path, [self], None if waveform is None else [(waveform, sample_rate)])
+        return mclass.report.write(path, [self], None if waveform is None else [(waveform, sample_rate)])

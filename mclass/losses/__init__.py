@@ -31,7 +31,7 @@ apart, and a loss that is given the NaN refuses it.
 Taught in: 04_supervised, 06_semi_supervised, 07_clmr, 08_metric_learning.
 """
 
-from mclass.losses._checks import EmptyLossWarning, Loss, split_unknown
+from mclass.losses.base import EmptyLossWarning, Loss, split_unknown
 from mclass.losses.classification import BCELoss, FocalLoss
 from mclass.losses.contrastive import InfoNCELoss, MoCoLoss, momentum_update
 from mclass.losses.distillation import ConsistencyLoss, DistillationLoss, EntropyLoss, PseudoLabelLoss

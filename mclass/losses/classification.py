@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from mclass._arrays import as_tensor
-from mclass.losses._checks import Loss, check_targets, in_float32, number
+from mclass._utils.arrays import as_tensor
+from mclass.losses.base import Loss, check_targets, in_float32, number
 
 
 class BCELoss(Loss):

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mclass.losses._checks import Loss, check_embeddings, check_floats, count, in_float32, number, unit
-from mclass.losses.ntxent import check_same_pairs, gathered, place
+from mclass.distributed import gathered, place
+from mclass.losses.base import Loss, check_embeddings, check_floats, count, in_float32, number, unit
+from mclass.losses.ntxent import check_same_pairs
 
 
 class InfoNCELoss(Loss):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from mclass.losses._checks import Loss, check_floats, in_float32, number, one_of
+from mclass.losses.base import Loss, check_floats, in_float32, number, one_of
 
 
 def cross_entropy(logits: torch.Tensor, target_logits: torch.Tensor, multilabel: bool) -> torch.Tensor:

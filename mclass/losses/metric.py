@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from mclass.losses._checks import (
+from mclass.losses.base import (
     Loss,
     check_embeddings,
     check_indices,

@@ -23,10 +23,10 @@ from collections.abc import Iterator
 
 import torch
 from torch import distributed
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from mclass.losses._checks import Loss, check_embeddings, in_float32, number, unit
+from mclass.distributed import Gather, gathered, place
+from mclass.losses.base import Loss, check_embeddings, in_float32, number, unit
 
 BLOCK_ROWS = {"cpu": 128}  # a block stays in the cache; elsewhere, enough of them to keep a GPU busy:
 GPU_BLOCK_ROWS = 2048
@@ -191,49 +191,6 @@ class _Triangle:
             if self.kept is not None:
                 self.kept.append((rows, block))
             yield rows, block
-
-
-# Several processes
-
-
-class Gather(torch.autograd.Function):
-    """Join the rows of all processes. The gradient of a process's rows is summed over all that used them."""
-
-    @staticmethod
-    def forward(ctx, rows: torch.Tensor) -> torch.Tensor:
-        """Map rows ``(n, dim)`` to ``(processes * n, dim)``, in the order of the processes."""
-        ctx.rows = len(rows)
-        return gathered(rows, dim=0)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, upstream: torch.Tensor) -> torch.Tensor:
-        """Sum over the processes and keep the own rows."""
-        upstream = upstream.clone(memory_format=torch.contiguous_format)  # others may be given the same tensor
-        distributed.all_reduce(upstream)
-        return upstream[distributed.get_rank() * ctx.rows :][: ctx.rows]
-
-
-def place() -> tuple[int, int]:
-    """Rank of this process and number of processes: (0, 1) outside of a distributed run.
-
-    Examples
-    --------
-    >>> place()
-    (0, 1)
-    """
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return 0, 1
-    return distributed.get_rank(), distributed.get_world_size()
-
-
-def gathered(x: torch.Tensor, dim: int) -> torch.Tensor:
-    """Join the tensors of all processes, without gradient."""
-    parts = [
-        torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(distributed.get_world_size())
-    ]
-    distributed.all_gather(parts, x.contiguous())
-    return torch.cat(parts, dim)
 
 
 def check_same_pairs(z: torch.Tensor) -> None:

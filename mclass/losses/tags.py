@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mclass.losses._checks import Loss, check_indices, check_labels, count, in_float32, number, overlap, unit
+from mclass.losses.base import Loss, check_indices, check_labels, count, in_float32, number, overlap, unit
 
 
 class SupConLoss(Loss):

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from mclass import tags as course_tags
+from mclass import vocabulary
 from mclass.errors import unknown_name
 from mclass.metrics.checks import as_array, check_count, validate_labels
 from mclass.metrics.neighbours import nearest_neighbours, rankings, unit
@@ -172,7 +172,7 @@ def normalised_mutual_information(
     embeddings: np.ndarray,
     labels: np.ndarray,
     tags: Sequence[str],
-    notions: Mapping[str, Sequence[str]] = course_tags.NOTIONS,
+    notions: Mapping[str, Sequence[str]] = vocabulary.NOTIONS,
     *,
     seed: int = 0,
 ) -> pd.DataFrame:

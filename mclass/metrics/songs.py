@@ -7,7 +7,39 @@ from __future__ import annotations
 
 import numpy as np
 
+from mclass.errors import unknown_name
 from mclass.metrics.checks import as_array, check_finite, check_groups
+
+AGGREGATES = {
+    "mean": lambda taggram: taggram.mean(axis=0),
+    "max": lambda taggram: taggram.max(axis=0),
+    "majority": lambda taggram: (taggram > 0.5).mean(axis=0, dtype=taggram.dtype),
+}
+
+
+def aggregate(taggram: np.ndarray, how: str = "mean") -> np.ndarray:
+    """One score per tag from the probabilities of all chunks.
+
+    Parameters
+    ----------
+    taggram : np.ndarray, shape (chunks, num_tags)
+    how : {"mean", "max", "majority"}
+        The mean of the probabilities, the usual choice; their maximum, for tags that hold now and then; or the
+        majority vote: the share of chunks in which the tag is more probable than not (above 0.5).
+
+    Returns
+    -------
+    np.ndarray, shape (num_tags,)
+
+    Examples
+    --------
+    >>> chunks = np.array([[0.9, 0.2], [0.6, 0.4], [0.3, 0.9]])
+    >>> [aggregate(chunks, how).round(2).tolist() for how in ("mean", "max", "majority")]
+    [[0.6, 0.5], [0.9, 0.9], [0.67, 0.33]]
+    """
+    if how not in AGGREGATES:
+        raise ValueError(unknown_name("aggregate", how, AGGREGATES))
+    return AGGREGATES[how](taggram)
 
 
 def song_scores(chunk_scores: np.ndarray, owners: np.ndarray, how: str = "mean") -> np.ndarray:
@@ -20,7 +52,7 @@ def song_scores(chunk_scores: np.ndarray, owners: np.ndarray, how: str = "mean")
     owners : array, shape (num_chunks,)
         The song (or clip, or track) of each chunk, in any order.
     how : {"mean", "max", "majority"}
-        As `mclass.inference.aggregate` does for one recording.
+        As `aggregate` does for one recording.
 
     Returns
     -------
@@ -38,8 +70,6 @@ def song_scores(chunk_scores: np.ndarray, owners: np.ndarray, how: str = "mean")
     >>> song_scores([[0.9], [0.2], [0.4]], ["a", "b", "a"]).ravel().tolist()
     [0.65, 0.2]
     """
-    from mclass.inference import aggregate  # here: it loads the models
-
     chunk_scores = as_array(chunk_scores, "chunk_scores")
     if chunk_scores.ndim != 2 or chunk_scores.size == 0:
         raise ValueError(

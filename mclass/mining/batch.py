@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from mclass._arrays import as_tensor
+from mclass._utils.arrays import as_tensor
 from mclass.errors import unknown_name
 from mclass.metrics.checks import check_groups, hide_unknown, validate_labels
 from mclass.mining.triplets import KINDS, Difficulty, MiningWarning, Triplets

@@ -16,7 +16,7 @@ from torch import nn
 
 from mclass.frontends import LogMel
 from mclass.models.base import WaveformModel, check_num_tags
-from mclass.models.blocks import conv_blocks_2d
+from mclass.models.layers.blocks import conv_blocks_2d
 
 # (frequency, time); together they reduce 96 × 1813 to 1 × 18.
 POOLS = ((2, 2), (3, 3), (4, 4), (4, 4))

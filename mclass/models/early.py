@@ -23,7 +23,7 @@ from torch.nn.functional import avg_pool1d, max_pool1d
 
 from mclass.frontends import LogMel, Raw
 from mclass.models.base import WaveformModel, check_num_tags
-from mclass.models.blocks import ConvBlock1d, check_widths
+from mclass.models.layers.blocks import ConvBlock1d, check_widths
 
 
 def pool_statistics(x: torch.Tensor) -> torch.Tensor:

@@ -25,6 +25,7 @@ from torch import nn
 
 from mclass.frontends import LogMel
 from mclass.models.base import WaveformModel, check_num_tags
+from mclass.models.registry import create
 
 
 class LinearEmbedding(WaveformModel):
@@ -93,8 +94,6 @@ class Embedding(WaveformModel):
         dim: int = 256,
         backbone_options: dict[str, Any] | None = None,
     ):
-        from mclass.models import create
-
         super().__init__()
         self.num_tags = check_num_tags(num_tags)
         self.backbone = create(backbone, num_tags=1, **(backbone_options or {}))

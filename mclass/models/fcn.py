@@ -29,7 +29,7 @@ from torch import nn
 
 from mclass.frontends import LogMel
 from mclass.models.base import WaveformModel, check_num_tags
-from mclass.models.blocks import conv_blocks_2d
+from mclass.models.layers.blocks import conv_blocks_2d
 
 
 class FCN(WaveformModel):

@@ -22,8 +22,8 @@ import torch
 from torch import nn
 
 from mclass import audio
-from mclass._arrays import as_tensor
-from mclass._files import user_path
+from mclass._utils.arrays import as_tensor
+from mclass._utils.files import user_path
 from mclass.errors import ModelError
 from mclass.models.base import WaveformModel, check_num_tags
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from mclass.frontends import Harmonic
 from mclass.models.base import WaveformModel, check_num_tags
-from mclass.models.blocks import ConvBlock2d, ResidualBlock2d
+from mclass.models.layers.blocks import ConvBlock2d, ResidualBlock2d
 
 
 class HarmonicCNN(WaveformModel):

@@ -27,7 +27,7 @@ from torch import nn
 
 from mclass.frontends import LogMel
 from mclass.models.base import WaveformModel, check_num_tags
-from mclass.models.blocks import ConvBlock1d, conv_blocks_2d
+from mclass.models.layers.blocks import ConvBlock1d, conv_blocks_2d
 
 # (frequency, time); together they reduce 96 × 188 to 1 × 1.
 POOLS = ((4, 4), (3, 3), (3, 3), (2, 5))

@@ -20,7 +20,7 @@ from torch import nn
 
 from mclass.frontends import LogMel
 from mclass.models.base import WaveformModel, check_num_tags
-from mclass.models.blocks import ResidualBlock2d, check_widths
+from mclass.models.layers.blocks import ResidualBlock2d, check_widths
 
 TIMBRE = ((39, 3), (19, 3))  # bands, frames: 0.4 and 0.2 of the 96 bands
 RHYTHM = ((1, 65), (1, 33))  # 1.0 and 0.5 seconds

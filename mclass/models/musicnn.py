@@ -33,7 +33,7 @@ from torch import nn
 
 from mclass.frontends import LogMel
 from mclass.models.base import WaveformModel, check_num_tags
-from mclass.models.blocks import ConvBlock1d
+from mclass.models.layers.blocks import ConvBlock1d
 
 HEIGHTS = (67, 38)  # 0.7 and 0.4 of the 96 mel bands
 LENGTHS = (129, 65, 33)  # 2.1, 1.0 and 0.5 seconds

@@ -29,7 +29,7 @@ CHANNELS = (128, 128, 128, 256, 256, 256, 256, 256, 256, 512, 512)
 class SampleBlock(nn.Module):
     """Convolution over time, batch norm, ReLU, max-pooling, on pictures of height 1.
 
-    The same numbers as `mclass.models.blocks.ConvBlock1d`. Only pictures can be laid out so that the channels of
+    The same numbers as `ConvBlock1d`. Only pictures can be laid out so that the channels of
     one moment are neighbours in memory, which convolutions like best, most of all in bf16.
 
     Shapes: ``(batch, in_channels, 1, time)`` to ``(batch, out_channels, 1, steps // pool)``, where

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from mclass.frontends import LogMel
-from mclass.models.attention import Encoder, PostNormLayer
 from mclass.models.base import WaveformModel, check_num_tags
-from mclass.models.blocks import ResidualBlock2d
+from mclass.models.layers.attention import Encoder, PostNormLayer
+from mclass.models.layers.blocks import ResidualBlock2d
 
 
 class SelfAttentionCNN(WaveformModel):

@@ -27,7 +27,7 @@ from torch import nn
 
 from mclass.frontends import LogMel
 from mclass.models.base import WaveformModel, check_num_tags
-from mclass.models.blocks import ResidualBlock2d, check_widths, conv_blocks_2d
+from mclass.models.layers.blocks import ResidualBlock2d, check_widths, conv_blocks_2d
 
 CHANNELS = (128, 128, 256, 256, 256, 256, 512)
 

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from mclass.frontends import LogMel
-from mclass.models.attention import Encoder, PreNormLayer
 from mclass.models.base import WaveformModel, check_num_tags
-from mclass.models.blocks import ResidualBlock2d
+from mclass.models.layers.attention import Encoder, PreNormLayer
+from mclass.models.layers.blocks import ResidualBlock2d
 
 
 class MusicTaggingTransformer(WaveformModel):

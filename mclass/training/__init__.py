@@ -7,26 +7,26 @@
 Taught in: 04_supervised.
 """
 
-from mclass.memory import keep_freed_memory
-from mclass.training.contrastive import Contrastive, MoCo
-from mclass.training.distillation import Distillation
+from mclass._utils.memory import keep_freed_memory
+from mclass.training.engine.optimizers import OPTIMIZERS, SCHEDULES, Schedule, create_optimizer, layerwise
 from mclass.training.fit import Run, fit
-from mclass.training.metric_learning import MetricLearning
-from mclass.training.optimizers import OPTIMIZERS, SCHEDULES, Schedule, create_optimizer, layerwise
-from mclass.training.predictive import CPC
 from mclass.training.probing import Probe, embeddings, probe, probe_embeddings
-from mclass.training.regression import Regression
-from mclass.training.self_supervised import SelfSupervised
-from mclass.training.semi_supervised import (
+from mclass.training.tasks.contrastive import Contrastive, MoCo, partners_found
+from mclass.training.tasks.cpc import CPC, moments
+from mclass.training.tasks.distillation import Distillation
+from mclass.training.tasks.metric_learning import MetricLearning
+from mclass.training.tasks.pase import PASE
+from mclass.training.tasks.regression import Regression
+from mclass.training.tasks.self_supervised import SelfSupervised
+from mclass.training.tasks.semi_supervised import (
     Consistency,
     EntropyMinimisation,
     MeanTeacher,
     NoisyStudent,
     SemiSupervised,
 )
-from mclass.training.tagging import Tagging
-from mclass.training.task import Task
-from mclass.training.workers import PASE
+from mclass.training.tasks.tagging import Tagging
+from mclass.training.tasks.task import Task
 
 __all__ = [
     "CPC",
@@ -54,6 +54,8 @@ __all__ = [
     "fit",
     "keep_freed_memory",
     "layerwise",
+    "moments",
+    "partners_found",
     "probe",
     "probe_embeddings",
 ]

@@ -24,19 +24,20 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader, Subset
 
 from mclass import models
-from mclass._files import scratch, user_path, writing
+from mclass._utils.files import scratch, user_path, writing
+from mclass._utils.memory import keep_freed_memory
 from mclass.datasets import MusicDataset
-from mclass.datasets.shards import Shards
-from mclass.datasets.streaming import ShardStream
+from mclass.datasets.storage.shards import Shards
+from mclass.datasets.storage.streaming import ShardStream
 from mclass.datasets.workers import data_fingerprint
+from mclass.distributed import place
 from mclass.errors import DatasetError, ModelError, unknown_name
-from mclass.memory import keep_freed_memory
-from mclass.training import distributed
-from mclass.training.callbacks import Bar, Keeper, TensorBoard
-from mclass.training.compiling import compiled
-from mclass.training.distributed import every, place
-from mclass.training.quiet import Signals, quiet
-from mclass.training.task import Task
+from mclass.training.engine import distributed
+from mclass.training.engine.callbacks import Bar, Keeper, TensorBoard
+from mclass.training.engine.compiling import compiled
+from mclass.training.engine.distributed import every
+from mclass.training.engine.quiet import Signals, quiet
+from mclass.training.tasks.task import Task
 
 LOGGERS = ("csv", "tensorboard")
 # our name -> Lightning's
@@ -128,8 +129,8 @@ def fit(
     gradient_clip : float, optional
         Largest norm of a step's gradient; longer ones are shortened to it.
     devices : int
-        Processes on each node, each with a device of its own (see `mclass.training.distributed`). Start them with
-        ``torchrun --nproc-per-node N``, or Slurm's ``srun``.
+        Processes on each node, each with a device of its own (see `mclass.training.engine.distributed`). Start
+        them with ``torchrun --nproc-per-node N``, or Slurm's ``srun``.
     num_nodes : int
     compile : bool
         Let PyTorch write faster code for the model (``torch.compile``): it takes a minute or so at first, and pays

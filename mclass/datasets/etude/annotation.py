@@ -22,7 +22,7 @@ from scipy.special import ndtr
 
 from mclass.datasets.etude.composer import Score
 from mclass.datasets.etude.instruments import INSTRUMENTS, NO_VOCAL, VOICES
-from mclass.tags import MAGNATAGATUNE
+from mclass.vocabulary import MAGNATAGATUNE
 
 COLUMN = {tag: column for column, tag in enumerate(MAGNATAGATUNE)}
 SLOW_BELOW, FAST_ABOVE = 80, 124  # beats per minute

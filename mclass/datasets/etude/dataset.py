@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mclass._schemas import read_arrays
-from mclass.datasets import cache
+from mclass._utils.schemas import read_arrays
+from mclass.config import scale
 from mclass.datasets.base import MusicDataset, Subset, split_by_group
 from mclass.datasets.etude.annotation import annotate, listen
 from mclass.datasets.etude.composer import TRACKS_PER_ARTIST, VERSIONS, Score, compose
 from mclass.datasets.etude.production import produce
-from mclass.datasets.etude.renderer import SAMPLE_RATE, synthesizer_key
+from mclass.datasets.etude.synthesis.renderer import SAMPLE_RATE, synthesizer_key
+from mclass.datasets.storage import cache
 from mclass.datasets.workers import parallel
 from mclass.errors import unknown_name
-from mclass.profile import scale
-from mclass.tags import MAGNATAGATUNE
+from mclass.vocabulary import MAGNATAGATUNE
 
 _POOL = 10_000_000  # first track of the unlabelled pool, beyond any labelled one
 _FEW = 64  # up to so many tracks, starting workers costs more than it saves

@@ -15,7 +15,7 @@ import scipy.signal
 
 from mclass.datasets.etude.composer import Score, stream
 from mclass.datasets.etude.instruments import INSTRUMENTS
-from mclass.datasets.etude.renderer import SAMPLE_RATE, render
+from mclass.datasets.etude.synthesis.renderer import SAMPLE_RATE, render
 
 _QUIETEST, _LOUDEST = -35.0, -15.0  # dB relative to full scale: level (RMS) of pianissimo and fortissimo tracks
 

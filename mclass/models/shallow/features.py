@@ -23,7 +23,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from mclass._arrays import as_tensor
+from mclass._utils.arrays import as_tensor
 from mclass.datasets import MusicDataset
 from mclass.errors import unknown_name
 from mclass.frontends import CQT, MFCC, LogMel

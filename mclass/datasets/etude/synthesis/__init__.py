@@ -1,0 +1,1 @@
+"""Sound from scores: the soundfont, and the voices and instruments that it plays badly."""

@@ -1,0 +1,4 @@
+"""Fetching data sets: downloads, and archives unpacked with care.
+
+Taught in: 02_datasets.
+"""

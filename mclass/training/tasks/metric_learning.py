@@ -1,0 +1,358 @@
+"""Metric learning: clips that are alike come close to each other, others go away.
+
+What is learned is `model.embed`; the last layer, `head`, is left alone. What is alike is said by tags, tracks or
+artists, and by how triplets are chosen.
+
+Taught in: 08_metric_learning.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from mclass import losses, metrics, mining, vocabulary
+from mclass.augmentations import Transform
+from mclass.datasets import Chunks, MusicDataset, RandomCrops
+from mclass.datasets.triplets import SAMPLINGS as DRAWN
+from mclass.datasets.triplets import BalancedShares, TripletCrops
+from mclass.distributed import Gather, gathered, place
+from mclass.errors import DatasetError, ModelError
+from mclass.inference import evaluating
+from mclass.losses.base import unit
+from mclass.models import WaveformModel
+from mclass.training.engine import distributed
+from mclass.training.tasks.metric_options import LABEL_LOSSES, check_options, described, notion_of_tags
+from mclass.training.tasks.task import Task, describe_unknown
+
+NEIGHBOURS = (1, 2, 4, 8)
+
+
+class MetricLearning(Task):
+    """Learn an embedding in which nearest neighbours share tags.
+
+    Parameters
+    ----------
+    model : WaveformModel
+        Such as ``"linear_embedding"``, ``"cnn_embedding"``, ``"musicnn_embedding"``; any model has `embed`.
+    loss : mclass.losses.Loss, optional
+        One of triplets (`TripletLoss`, the default, `DisentangledTripletLoss`, `TrackRegularizedLoss`), of pairs
+        (`ContrastiveLoss`; `NTXentLoss`, for which the other pairs of the batch are the negatives), or one that
+        finds its own pairs in a batch (`SupConLoss`, `MultiSimilarityLoss`, `ProxyAnchorLoss`).
+    sampling : str, optional
+        Triplets drawn before the model is asked (see `mclass.datasets.triplets.TripletCrops`):
+
+        * ``"tags"``: anchor and positive share a random tag; the default for losses of triplets and pairs;
+        * ``"track"``, ``"artist"``: they are of one track, or artist;
+        * ``"errors"``: what a tagger confuses, see `scores`.
+
+        Triplets found in a batch, with the distances that the model gives now (see `mclass.mining.mine`):
+
+        * ``"easy"``, ``"semi-hard"``, ``"hard"``: how near the negative is.
+
+        No triplets:
+
+        * ``"balanced"``: the loss sees the batch and its labels; the default, and the only choice, for losses that
+          find their own pairs.
+
+        For the last four, batches are made of a few tags and `clips_per_tag` clips of each (see
+        `mclass.mining.TagBalancedBatches`).
+    normalise : bool
+        Scale embeddings to length 1 before the loss compares them. Cosines stay what they are; Euclidean distances
+        then lie between 0 and 2.
+    num_triplets : int, optional
+        Drawn in an epoch; as many as clips if not given.
+    clips_per_tag : int
+        In batches that are mined. Must divide the batch size.
+    scores, threshold
+        For ``"errors"``: a trained tagger's probabilities for the training clips, and what makes them a yes.
+    notions : mapping of str to sequence of str, optional
+        For the disentangled losses: the notions of similarity, in the order of their blocks, and the tags of each.
+        `mclass.tags.NOTIONS` unless given. A triplet's tag decides its block.
+    augment : Transform, optional
+        What happens to each crop.
+    among : {"clips", "tracks"}
+        Who may be a neighbour in validation: all other clips, or one clip of each track (see
+        `mclass.metrics.recall_among_tracks`). Where tracks have several clips, the first is already high for a
+        network that recognises recordings.
+    **optimization
+        `optimizer`, `learning_rate`, `schedule`, …: see `mclass.training.Task`.
+
+    Raises
+    ------
+    ValueError
+        If an option is unknown, or options do not go together.
+
+    Warns
+    -----
+    mclass.mining.MiningWarning
+        Names tags that no triplet is made of; in training, says that a batch has none of the wanted kind.
+    mclass.losses.EmptyLossWarning
+        In training: nothing in a batch can be compared.
+
+    Notes
+    -----
+    Judged on clips, whose embedding is the mean over chunks. Logs ``valid_recall@1``, ``@2``, ``@4`` and ``@8``
+    (`mclass.metrics.multilabel_recall_at_k`, by cosine, as `mclass search` ranks) and ``valid_loss``, the triplet
+    loss of validation triplets that stay the same. While training, of the triplets drawn (in mined batches: of all
+    that the batch holds): ``hard``, ``semi_hard`` and ``easy``, their shares.
+
+    Over several processes, mined and balanced batches are put together first: `batch_size` clips in all.
+
+    Examples
+    --------
+    >>> from mclass import models
+    >>> task = MetricLearning(models.create("cnn_embedding", dim=64), losses.TripletLoss(margin=0.2))
+    >>> waveforms, tags = torch.randn(2, 3, 48000), torch.tensor([0, 7])
+    >>> task.batch_loss((waveforms, tags)).shape
+    torch.Size([])
+    """
+
+    monitor = "valid_recall@1"
+    larger_is_better = True
+    unused_parameters = True  # those of the last layer
+
+    def __init__(
+        self,
+        model: WaveformModel,
+        loss: losses.Loss | None = None,
+        *,
+        sampling: str | None = None,
+        normalise: bool = False,
+        num_triplets: int | None = None,
+        clips_per_tag: int = 4,
+        scores: np.ndarray | None = None,
+        threshold: float | np.ndarray = 0.5,
+        notions: Mapping[str, Sequence[str]] = vocabulary.NOTIONS,
+        augment: Transform | None = None,
+        among: str = "clips",
+        **optimization,
+    ):
+        super().__init__(model, **optimization)
+        self.loss = losses.TripletLoss() if loss is None else loss
+        finds_pairs = isinstance(self.loss, LABEL_LOSSES)
+        self.sampling = sampling or ("balanced" if finds_pairs else "tags")
+        self.normalise, self.num_triplets, self.clips_per_tag = normalise, num_triplets, clips_per_tag
+        self.scores, self.threshold, self.notions, self.augment = scores, threshold, dict(notions), augment
+        self.among = among
+        check_options(self)
+        self.margin = float(getattr(self.triplet_loss, "margin", 0.4))
+        self.distance = getattr(self.triplet_loss, "distance", "cosine")
+        self._notion_of = torch.empty(0, dtype=torch.long)  # the notion of each tag
+        self._valid: tuple | None = None  # validation triplets, and their notions
+        self._named = False
+
+    @property
+    def triplet_loss(self) -> losses.Loss:
+        """The part of the loss that compares triplets by tags."""
+        return self.loss.disentangled if isinstance(self.loss, losses.TrackRegularizedLoss) else self.loss
+
+    @property
+    def num_notions(self) -> int:
+        """Blocks of the embedding, each for a notion of similarity; 1 for a loss that knows no notions."""
+        return getattr(self.triplet_loss, "num_notions", 1)
+
+    @property
+    def options(self) -> dict:
+        """What a resumed run must have in common with the run it continues."""
+        own = ("sampling", "normalise", "num_triplets", "clips_per_tag", "num_notions", "among")
+        return super().options | {name: getattr(self, name) for name in own} | {
+            "loss": described(self.loss),
+            "threshold": np.asarray(self.threshold).tolist(),
+            "augment": " ".join(str(self.augment).split()),
+        }  # fmt: skip
+
+    # ---- data
+
+    def check_data(self, train: MusicDataset, valid: MusicDataset) -> None:
+        """Refuse data without triplets, or with tags that belong to no block."""
+        super().check_data(train, valid)
+        if unknown := describe_unknown(train, valid):
+            raise DatasetError(
+                f"metric learning compares clips by the tags that they share and needs all labels, but {unknown}: "
+                "such a tag is neither shared nor not shared. Leave these clips out of the table of labels (in "
+                "Python: dataset.subset(dataset.known.all(1))), or learn the tags that are known (task Tagging)"
+            )
+        if list(train.tags) != list(valid.tags) or len(train.tags) != self.model.num_tags:
+            raise DatasetError(
+                f"training clips have {len(train.tags)} tags, validation clips {len(valid.tags)} and the model "
+                f"{self.model.num_tags} outputs; all must be the same tags (create the model with num_tags=)"
+            )
+        self.model.multilabel = train.multilabel
+        with evaluating(self.model):
+            silence = torch.zeros(1, self.model.num_samples, device=next(self.model.parameters()).device)
+            dim = self.model.embed(silence).shape[1]
+        if dim % self.num_notions:
+            raise ModelError(
+                f"an embedding of {dim} dimensions has no {self.num_notions} equal blocks; create the model with "
+                f"a dim that {self.num_notions} divides, or change the loss's num_notions"
+            )
+        if self.num_notions > 1:
+            self._notion_of = notion_of_tags(train, self.notions)
+        try:
+            triplets = mining.tag_triplets(valid.labels, 10 * len(valid), tracks=valid.track_ids, tags=valid.tags)
+        except ValueError as error:
+            raise DatasetError(f"the {len(valid)} validation clips cannot be judged: {error}") from None
+        self._valid_tracks = valid.track_ids
+        self._valid = triplets, (self._notion_of[triplets.tag] if self.num_notions > 1 else 0 * triplets.tag)
+
+    def training_set(self, train: MusicDataset, seed: int, pad: bool) -> Dataset:
+        """Triplets of crops, or crops with labels where the batch is searched for triplets or pairs."""
+        if self.sampling not in DRAWN:
+            return RandomCrops(train, self.model.num_samples, seed=seed, pad=pad)
+        return TripletCrops(
+            train,
+            self.model.num_samples,
+            self.num_triplets,
+            sampling=self.sampling,
+            same_track=isinstance(self.loss, losses.TrackRegularizedLoss),
+            scores=self.scores,
+            threshold=self.threshold,
+            seed=seed,
+            pad=pad,
+        )
+
+    def sampler(self, examples: Dataset, batch_size: int, seed: int, rank: int, processes: int) -> Sampler:
+        """This process's part of each batch; batches of a few tags where they are searched."""
+        if self.sampling in DRAWN:
+            return super().sampler(examples, batch_size, seed, rank, processes)
+        if batch_size % self.clips_per_tag:
+            raise ValueError(
+                f"batch_size must be a multiple of clips_per_tag={self.clips_per_tag}, got {batch_size}: a batch "
+                "has that many clips of each of its tags"
+            )
+        batches = mining.TagBalancedBatches(
+            examples.dataset.labels,
+            batch_size // self.clips_per_tag,
+            self.clips_per_tag,
+            tags=examples.dataset.tags,
+            seed=seed,
+        )
+        return BalancedShares(batches, rank, processes)
+
+    def validation_set(self, valid: MusicDataset, pad: bool) -> Dataset:
+        """All chunks of each clip."""
+        return Chunks(valid, self.model.num_samples, pad=pad)
+
+    # ---- learning
+
+    def batch_loss(self, batch: tuple) -> torch.Tensor:
+        """The loss of triplets of crops, or of what a batch of crops with labels holds."""
+        waveforms, about = batch
+        flat = waveforms.flatten(0, -2)
+        if self.augment is not None:
+            flat = distributed.transformed(self.augment, flat)
+        z = self.model.embed(flat).view(*waveforms.shape[:-1], -1).float()
+        z = unit(z) if self.normalise else z
+        if not z.isfinite().all():
+            return z.sum()  # not finite either: `Task` stops, and keeps the batch
+        if self.sampling in DRAWN:
+            notion = self._notion_of.to(about.device)[about] if self.num_notions > 1 else torch.zeros_like(about)
+            z = z.unbind(1)
+            self._log_difficulty(self.difficulty(z[:3], notion))
+            return self.compare(z, notion)
+        if place()[1] > 1:
+            z, about = Gather.apply(z), gathered(about, dim=0)
+        if self.sampling == "balanced":
+            return self.loss(z, about)
+        triplets, notion, counts = self.mined(z, about)
+        self._log_difficulty(counts)
+        if len(triplets) == 0:  # `mine` has warned
+            return 0 * z.sum()
+        return self.compare([z[rows] for rows in triplets], notion)
+
+    def compare(self, z: Sequence[torch.Tensor], notion: torch.Tensor) -> torch.Tensor:
+        """The loss of anchors, positives, negatives and, for track regularisation, clips of the same track.
+
+        Parameters
+        ----------
+        z : sequence of torch.Tensor, shape (triplets, dim) each
+        notion : torch.Tensor, shape (triplets,)
+        """
+        anchor, positive, negative, *same_track = z
+        if isinstance(self.loss, losses.NTXentLoss):
+            return self.loss(anchor, positive)
+        if isinstance(self.loss, losses.ContrastiveLoss):
+            same = torch.tensor([1, 0], device=anchor.device).repeat_interleave(len(anchor))
+            return self.loss(torch.cat([anchor, anchor]), torch.cat([positive, negative]), same)
+        if isinstance(self.loss, losses.TrackRegularizedLoss):
+            return self.loss(anchor, positive, negative, notion, same_track[0])
+        if isinstance(self.loss, losses.DisentangledTripletLoss):
+            return self.loss(anchor, positive, negative, notion)
+        return self.loss(anchor, positive, negative)
+
+    def mined(
+        self, z: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[mining.Triplets, torch.Tensor, mining.Difficulty]:
+        """Triplets of the wanted kind in a batch, with their notions; for each notion in its block, by its tags.
+
+        Parameters
+        ----------
+        z : torch.Tensor, shape (batch, dim)
+        labels : torch.Tensor, shape (batch, num_tags)
+
+        Raises
+        ------
+        ValueError
+            If the batch has no triplet at all.
+        """
+        options = {"margin": self.margin, "distance": self.distance}
+        if self.num_notions == 1:
+            found = mining.mine(z, *mining.share_tag(labels), self.sampling, **options)
+            return found, torch.zeros_like(found.anchor), found.difficulty
+        parts, notions, counts = [], [], np.zeros(3, dtype=int)
+        for notion, block in enumerate(z.chunk(self.num_notions, dim=1)):
+            masks = mining.share_tag(labels[:, self._notion_of.to(labels.device) == notion])
+            if not (masks[0].any(1) & masks[1].any(1)).any():
+                continue  # this batch has nothing to say about this notion
+            found = mining.mine(block, *masks, self.sampling, **options)
+            parts.append(torch.stack(list(found)))
+            notions.append(torch.full_like(found.anchor, notion))
+            counts += [found.difficulty.hard, found.difficulty.semi_hard, found.difficulty.easy]
+        if not parts:
+            raise ValueError(f"a batch of {len(z)} has no valid triplet for any notion; make batches larger")
+        return mining.Triplets(*torch.cat(parts, dim=1)), torch.cat(notions), mining.Difficulty(*counts.tolist())
+
+    def difficulty(self, z: Sequence[torch.Tensor], notion: torch.Tensor) -> mining.Difficulty:
+        """How many of the triplets are hard, semi-hard and easy, each compared in the block of its notion."""
+        if self.num_notions > 1:
+            z = [self.triplet_loss.block(part, notion) for part in z]
+        rows = torch.arange(3 * len(notion), device=notion.device).view(3, -1)
+        options = {"margin": self.margin, "distance": self.distance}
+        return mining.difficulty(torch.cat(list(z)), mining.Triplets(*rows), **options)
+
+    def _log_difficulty(self, counts: mining.Difficulty) -> None:
+        shares = {name.replace("-", "_"): share for name, share in counts.shares.items()}
+        if self._trainer is not None:
+            self.log_dict(shares, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
+
+    # ---- judging
+
+    def clip_outputs(self, chunks: torch.Tensor) -> torch.Tensor:
+        """Embeddings of chunks: ``(n, samples)`` to ``(n, dim)``."""
+        return self.judged.embed(chunks).float()
+
+    def evaluate(self, outputs: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+        """Recall at K, and the loss of validation triplets; from clips' embeddings ``(clips, dim)`` and labels."""
+        embeddings, truth = outputs.cpu().numpy(), labels.cpu().numpy()
+        candidates = len(np.unique(self._valid_tracks)) if self.among == "tracks" else len(truth)
+        ks = [k for k in NEIGHBOURS if k < candidates]
+        with warnings.catch_warnings():
+            if self._named:  # queries without tags are named once
+                warnings.simplefilter("ignore", metrics.UndefinedQueriesWarning)
+            if self.among == "tracks":
+                recall = metrics.recall_among_tracks(embeddings, truth, self._valid_tracks, ks)
+            else:
+                recall = metrics.multilabel_recall_at_k(embeddings, truth, ks)
+        self._named = True
+        triplets, notion = self._valid
+        outputs = unit(outputs) if self.normalise else outputs
+        z = [outputs[rows.to(outputs.device)] for rows in triplets]
+        if self.num_notions > 1:
+            z = [self.triplet_loss.block(part, notion.to(outputs.device)) for part in z]
+        loss = losses.TripletLoss(self.margin, self.distance)(*z)
+        return {"valid_loss": loss, **{f"valid_recall@{k}": value for k, value in recall.items()}}

@@ -1,0 +1,110 @@
+"""Learning to predict numbers: latent factors of listeners' plays, or valence and arousal.
+
+Taught in: 06_semi_supervised.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from mclass.augmentations import Mixup
+from mclass.datasets import MusicDataset
+from mclass.errors import DatasetError, ModelError
+from mclass.models import WaveformModel
+from mclass.training.tasks.tagging import Tagging
+from mclass.training.tasks.task import describe_unknown
+
+
+class Regression(Tagging):
+    """Mean squared error between the model's outputs and the labels, which are numbers.
+
+    Parameters
+    ----------
+    model : WaveformModel
+        With an output for each number.
+    **options
+        `augment` and all options of `mclass.training.Task`, as for `Tagging`.
+
+    Raises
+    ------
+    TypeError
+        If an option makes no sense here, as `multilabel` or `criterion`.
+
+    Notes
+    -----
+    Logs ``train_loss``, ``valid_loss`` and ``valid_r2``: the share of the clips' variance that is explained,
+    averaged over the outputs that vary among them (see `varying`); predicting the mean gives 0.
+
+    Examples
+    --------
+    >>> from mclass import models
+    >>> task = Regression(models.create("cnn_1d", num_tags=2))
+    >>> task.batch_loss((torch.zeros(3, 48000), torch.randn(3, 2))).shape
+    torch.Size([])
+    """
+
+    monitor = "valid_r2"
+
+    def __init__(self, model: WaveformModel, **options):
+        senseless = {"multilabel", "criterion", "label_smoothing"} & options.keys()
+        if senseless:
+            raise TypeError(f"Regression predicts numbers and takes no {', '.join(sorted(senseless))}")
+        super().__init__(model, **options)
+        self.spread = torch.zeros(model.num_tags)  # of the labels in training
+        if any(isinstance(one, Mixup) for one in self.augment):
+            raise TypeError("Regression takes no Mixup: half of two feelings is not a feeling")
+
+    def check_data(self, train: MusicDataset, valid: MusicDataset) -> None:
+        """Refuse labels that do not fit the model."""
+        super(Tagging, self).check_data(train, valid)
+        for split in (train, valid):
+            if split.labels.shape[1] != self.model.num_tags:
+                raise ModelError(
+                    f"the model has {self.model.num_tags} outputs and {split.name!r} {split.labels.shape[1]} "
+                    f"numbers per clip; create it with num_tags={split.labels.shape[1]}"
+                )
+        if unknown := describe_unknown(train, valid):
+            raise DatasetError(
+                f"a regression needs all numbers of each clip, but {unknown}. Leave these clips out of the "
+                "table of labels (in Python: dataset.subset(dataset.known.all(1))), or fill in what is missing"
+            )
+        self.partly_labelled = False
+        self.spread = torch.from_numpy(train.labels).float().std(0, unbiased=False)
+        if len(valid) < 2 or not varying(torch.from_numpy(valid.labels), self.spread).any():
+            raise DatasetError(
+                f"the labels of the {len(valid)} validation clips are all alike: nothing to explain"
+            )
+
+    def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Mean squared error, both ``(batch, num_tags)``."""
+        return F.mse_loss(logits, labels)
+
+    def clip_outputs(self, chunks: torch.Tensor) -> torch.Tensor:
+        """Predictions for chunks: ``(n, samples)`` to ``(n, num_tags)``."""
+        return self.judged(chunks)
+
+    def evaluate(self, outputs: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+        """Mean squared error and explained variance of clips, both ``(clips, num_tags)``."""
+        error, which = (outputs - labels).square().mean(0), varying(labels, self.spread.to(labels.device))
+        explained = 1 - error[which] / labels[:, which].var(0, unbiased=False)
+        return {"valid_loss": error.mean(), "valid_r2": explained.mean()}
+
+
+def varying(labels: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
+    """Which columns vary by more than a thousandth of what they vary by in training.
+
+    Of a few clips, a number can be the same but for rounding; there is nothing to explain in it.
+
+    Parameters
+    ----------
+    labels : torch.Tensor, shape (clips, n)
+    spread : torch.Tensor, shape (n,)
+        Standard deviations in training.
+
+    Examples
+    --------
+    >>> varying(torch.tensor([[1.0, 0.1, 1990.0], [2.0, 0.1 + 1e-7, 1991.0]]), torch.tensor([1.0, 1.0, 9.0]))
+    tensor([ True, False,  True])
+    """
+    return labels.float().std(0, unbiased=False) > 1e-3 * spread
