@@ -1,1 +1,1 @@
-"""What any part of the package may use, and nothing outside of it should."""
+"""What any part of ``mclass`` and ``mclass_grading`` may use, and nobody else should rely on."""
