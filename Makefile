@@ -9,7 +9,7 @@ endif
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install book check pdf test unit notebooks lab bench student homework lint lock clean
+.PHONY: help install book check links pdf test unit notebooks lab bench student homework lint lock clean
 
 help: ## Show this list
 	@printf '\n  Music Classification with Deep Learning\n\n'
@@ -31,6 +31,9 @@ book: install ## Execute every notebook and build the HTML book
 
 check: install ## Look at every page of the built book in headless Chromium, with the network cut
 	$(BIN)/python book/check.py
+
+links: install ## Build the book and follow its links to other sites
+	$(BIN)/python book/build.py --links
 
 pdf: book ## Print the built book into _build/book.pdf (Chromium must be installed)
 	$(BIN)/python book/pdf.py
