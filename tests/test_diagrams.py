@@ -149,6 +149,32 @@ def test_text_can_be_read_on_a_phone(name):
     assert min(int(size) for size in re.findall(r'<text[^>]*font-size="(\d+)"', drawn)) >= 15
 
 
+def test_activations_and_slopes_are_those_of_pytorch():
+    theirs = {
+        "sigmoid": torch.sigmoid, "tanh": torch.tanh, "ReLU": torch.relu, "ELU": torch.nn.functional.elu,
+        "leaky ReLU": lambda x: torch.nn.functional.leaky_relu(x, 0.1), "GELU": torch.nn.functional.gelu,
+    }  # fmt: skip
+    assert set(theirs) == set(figures.training.ACTIVATIONS)
+    x = (torch.arange(-39, 40, dtype=torch.float64) / 10 + 0.05).requires_grad_()
+    for name, (value, slope) in figures.training.ACTIVATIONS.items():
+        y = theirs[name](x)
+        (gradient,) = torch.autograd.grad(y.sum(), x)
+        assert y.tolist() == pytest.approx([value(one) for one in x.tolist()], abs=1e-9), name
+        assert gradient.tolist() == pytest.approx([slope(one) for one in x.tolist()], abs=1e-9), name
+
+
+def test_initial_weights_spread_as_the_text_says():
+    ends = [
+        figures.training.deviations(sigma(figures.training.UNITS))[-1]
+        for sigma in figures.training.INITIAL.values()
+    ]
+    large, he, xavier, small = ends
+    assert 1e6 < large < 1e8
+    assert 0.5 < he < 1.5
+    assert xavier == pytest.approx(2**-10, rel=0.5)  # a ReLU halves the power: twenty times √(1/2)
+    assert 3e-6 < small < 3e-5
+
+
 def test_the_map_of_the_code_is_the_import_contract():
     layers = figures.code.layers()
     assert set(figures.code.PURPOSE) == set(layers)

@@ -6,6 +6,8 @@ import csv
 import math
 from pathlib import Path
 
+import numpy as np
+
 from diagrams.draw import arrow, axes, box, circle, curve, down, path, rect, svg, text
 
 EPOCHS = 30
@@ -53,6 +55,77 @@ def schedules() -> str:
         parts.append(curve(points, "sea", 2.5))
     parts.append(text(16, 24, "learning rate, from epoch 0 to 30", 16, "muted", "start"))
     return svg(308, "Eight learning-rate schedules", *parts)
+
+
+# Each activation and its slope.
+ACTIVATIONS = {
+    "sigmoid": (lambda x: 1 / (1 + math.exp(-x)), lambda x: math.exp(-x) / (1 + math.exp(-x)) ** 2),
+    "tanh": (math.tanh, lambda x: 1 - math.tanh(x) ** 2),
+    "ReLU": (lambda x: max(0.0, x), lambda x: float(x > 0)),
+    "leaky ReLU": (lambda x: max(0.1 * x, x), lambda x: 1.0 if x > 0 else 0.1),
+    "ELU": (lambda x: x if x > 0 else math.exp(x) - 1, lambda x: 1.0 if x > 0 else math.exp(x)),
+    "GELU": (
+        lambda x: x * (1 + math.erf(x / math.sqrt(2))) / 2,
+        lambda x: (1 + math.erf(x / math.sqrt(2))) / 2 + x * math.exp(-(x**2) / 2) / math.sqrt(2 * math.pi),
+    ),
+}
+
+
+def activations() -> str:
+    """Six activations from -4 to 4, each with its slope."""
+    parts, half, unit = [], 80, 20
+    for index, (name, (value, slope)) in enumerate(ACTIVATIONS.items()):
+        x, y = 100 + (index % 3) * 180, 122 + (index // 3) * 160
+        parts.append(text(x, y - 92, name, 16, bold=True))
+        parts.append(path(f"M{x - half} {y}h{2 * half}M{x} {y - 82}V{y + 34}", "line", 1.2))
+        dashed = 'stroke-dasharray="5 4"'
+        for function, colour, width, more in ((slope, "amber", 2, dashed), (value, "sea", 2.5, "")):
+            points = [(i / 50, function(i / 50)) for i in range(-200, 201)]
+            parts.append(curve([(x + unit * a, y - unit * b) for a, b in points], colour, width, more))
+    parts += [path("M150 336h28", "sea", 2.5), text(186, 341, "output", 16, anchor="start")]
+    parts += [path("M300 336h28", "amber", 2, more='stroke-dasharray="5 4"')]
+    parts += [text(336, 341, "slope", 16, anchor="start")]
+    return svg(354, "Six activations and their slopes", *parts)
+
+
+INITIAL = {  # deviation of the weights of a layer with n inputs
+    "0.2": lambda n: 0.2,
+    "He, √(2/n)": lambda n: math.sqrt(2 / n),
+    "Xavier, √(1/n)": lambda n: math.sqrt(1 / n),
+    "0.05": lambda n: 0.05,
+}
+UNITS, DEPTH = 256, 20
+
+
+def deviations(deviation: float) -> list[float]:
+    """How far activations spread after each of twenty ReLU layers of 256 units, from inputs of deviation 1."""
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=(64, UNITS))
+    found = [float(signal.std())]
+    for _ in range(DEPTH):
+        signal = np.maximum(0, signal @ rng.normal(0, deviation, size=(UNITS, UNITS)))
+        found.append(float(signal.std()))
+    return found
+
+
+def initial_weights() -> str:
+    """The spread of activations from layer to layer, for four initial weights; a logarithmic axis."""
+    x, y, width, low, high = 70, 282, 330, -6, 8
+    scale = 250 / (high - low)
+    parts = axes(x, y, width, 250, "")
+    parts.append(text(x + width, y + 42, "layer", 16, "muted", "end"))
+    parts.append(text(16, 20, "standard deviation of the activations", 16, "muted", "start"))
+    for layer in (0, 5, 10, 15, 20):
+        parts.append(text(x + width * layer / DEPTH, y + 20, str(layer), 15, "muted"))
+    for power, label in ((-6, "10⁻⁶"), (-3, "10⁻³"), (0, "1"), (3, "10³"), (6, "10⁶")):
+        parts.append(text(x - 10, y - scale * (power - low) + 5, label, 15, "muted", "end"))
+    parts.append(path(f"M{x} {y - scale * -low:g}h{width}", "line", 1, more='stroke-dasharray="4 4"'))
+    for (name, deviation), colour in zip(INITIAL.items(), ("brick", "leaf", "amber", "sea"), strict=True):
+        spread = [max(low, math.log10(value)) for value in deviations(deviation(UNITS))]
+        points = [(x + width * k / DEPTH, y - scale * (value - low)) for k, value in enumerate(spread)]
+        parts.append(curve(points, colour, 2.5))
+        parts.append(text(x + width + 10, points[-1][1] + 5, name, 16, anchor="start"))
+    return svg(334, "What four choices of initial weights do to twenty layers", *parts)
 
 
 def losses() -> str:
@@ -205,6 +278,8 @@ def batch_norm() -> str:
 
 FIGURES = {
     "schedules.svg": schedules,
+    "activations.svg": activations,
+    "initial_weights.svg": initial_weights,
     "losses.svg": losses,
     "learning_rates.svg": rates,
     "chosen_rates.svg": chosen_rates,
