@@ -25,7 +25,6 @@ import torch
 from torch import nn
 
 from mclass import models
-from mclass.models.layers.blocks import ConvBlock1d, ConvBlock2d, ResidualBlock2d
 from mclass.models.musicnn import Vertical
 from mclass.models.sample_cnn import SampleBlock
 from mclass.training import keep_freed_memory
@@ -43,35 +42,12 @@ MODELS = (
 )
 
 
-class PublishedConv1d(ConvBlock1d):
-    """Convolution, batch norm, ReLU, max-pooling, in this order."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.pool(torch.relu(self.norm(self.conv(x))))
-
-
 class PublishedSample(SampleBlock):
     """A convolution over time, batch norm, ReLU, max-pooling."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.norm(self.conv(x[:, :, 0].contiguous())[:, :, None])
         return self.pool(torch.relu(x))
-
-
-class PublishedConv2d(ConvBlock2d):
-    """The same in two dimensions."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.dropout(self.pool(self.activation(self.norm(self.conv(x)))))
-
-
-class PublishedResidual(ResidualBlock2d):
-    """Two convolutions and what goes past them, ReLU, max-pooling."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        change = self.norm2(self.conv2(torch.relu(self.norm1(self.conv1(x)))))
-        past = x if self.conv3 is None else self.norm3(self.conv3(x))
-        return self.pool(torch.relu(past + change))
 
 
 class PublishedVertical(Vertical):
@@ -82,9 +58,6 @@ class PublishedVertical(Vertical):
 
 
 PUBLISHED = {
-    ConvBlock1d: PublishedConv1d,
-    ConvBlock2d: PublishedConv2d,
-    ResidualBlock2d: PublishedResidual,
     SampleBlock: PublishedSample,
     Vertical: PublishedVertical,
 }
@@ -94,7 +67,7 @@ def as_published(model: nn.Module) -> nn.Module:
     """Undo the rewrites; the weights stay."""
     for module in model.modules():
         module.__class__ = PUBLISHED.get(type(module), type(module))
-    return model.to(memory_format=torch.contiguous_format)
+    return model
 
 
 def step(model: nn.Module, waveforms: torch.Tensor, bf16: bool, keep: bool) -> float:
@@ -118,7 +91,7 @@ def measure(name: str, batch_size: int, repeats: int) -> dict:
     """One row of the table."""
     torch.manual_seed(0)
     model = models.create(name).train()
-    original = models.create(name).train()
+    original = models.create(name, fast=False).train()
     original.load_state_dict(model.state_dict())
     as_published(original)
     waveforms = 0.1 * torch.randn(batch_size, model.num_samples, generator=torch.Generator().manual_seed(0))

@@ -96,7 +96,7 @@ class Embedding(WaveformModel):
     ):
         super().__init__()
         self.num_tags = check_num_tags(num_tags)
-        self.backbone = create(backbone, num_tags=1, **(backbone_options or {}))
+        self.backbone = create(backbone, num_tags=1, fast=False, **(backbone_options or {}))
         # What the last layer took in; as `forward` is not called, the layer itself can go.
         inputs = next(p.shape[1] for p in self.backbone.head.parameters() if p.ndim > 1)
         self.backbone.head = nn.Identity()

@@ -50,7 +50,7 @@ class HarmonicCNN(WaveformModel):
             ConvBlock2d(128, 256, pool=(2, 2)),  # 256 × 4 × 9
             ResidualBlock2d(256, 256, stride=1, pool=(2, 3)),  # 256 × 2 × 3
             ResidualBlock2d(256, 256, stride=1, pool=(2, 3)),  # 256 × 1 × 1
-        ).to(memory_format=torch.channels_last)
+        )
         self.dense = nn.Sequential(nn.Linear(256, 256), nn.BatchNorm1d(256), nn.ReLU())
         self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(256, num_tags))
 

@@ -91,7 +91,6 @@ class MusicalFeatureCNN(WaveformModel):
         self.blocks = nn.Sequential(
             *(ResidualBlock2d(i, o, stride=2) for i, o in zip(inputs, channels, strict=True))
         )
-        self.blocks.to(memory_format=torch.channels_last)
         self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(channels[-1], num_tags))
 
     def features(self, waveform: torch.Tensor) -> torch.Tensor:

@@ -49,7 +49,7 @@ class SelfAttentionCNN(WaveformModel):
             ResidualBlock2d(128, 128, stride=2),  # 128 × 32 × 235
             ResidualBlock2d(128, 256, stride=2),  # 256 × 16 × 118
             *(ResidualBlock2d(256, 256, stride=(2, 1)) for _ in range(4)),  # 256 × 1 × 118
-        ).to(memory_format=torch.channels_last)
+        )
         # Random, but not learned: the original draws it once with this seed, and its weights do not contain it.
         token = torch.from_numpy(np.random.RandomState(0).random_sample(256)).float()
         self.register_buffer("class_token", token, persistent=False)

@@ -99,5 +99,4 @@ class ShortChunkCNNRes(ShortChunkCNN):
         check_widths(channels, len(CHANNELS))
         self.min_samples = self.frontend.min_samples
         inputs = (1, *channels[:-1])
-        blocks = nn.Sequential(*(ResidualBlock2d(i, o, stride=2) for i, o in zip(inputs, channels, strict=True)))
-        return blocks.to(memory_format=torch.channels_last)
+        return nn.Sequential(*(ResidualBlock2d(i, o, stride=2) for i, o in zip(inputs, channels, strict=True)))

@@ -62,7 +62,7 @@ class MusicTaggingTransformer(WaveformModel):
             ResidualBlock2d(1, 16, stride=1, pool=(2, 2)),  # 16 × 64 × 215
             ResidualBlock2d(16, 16, stride=1, pool=(2, 2)),  # 16 × 32 × 107
             ResidualBlock2d(16, 16, stride=1, pool=(2, 1)),  # 16 × 16 × 107
-        ).to(memory_format=torch.channels_last)
+        )
         self.project = nn.Linear(16 * 16, 256)
         self.class_token = nn.Parameter(torch.randn(256))
         self.positions = nn.Parameter(torch.randn(1, 1 + max_moments, 256))
