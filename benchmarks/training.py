@@ -25,7 +25,6 @@ import torch
 from torch import nn
 
 from mclass import models
-from mclass.models.musicnn import Vertical
 from mclass.models.sample_cnn import SampleBlock
 from mclass.training import keep_freed_memory
 
@@ -50,16 +49,8 @@ class PublishedSample(SampleBlock):
         return self.pool(torch.relu(x))
 
 
-class PublishedVertical(Vertical):
-    """A two-dimensional convolution, batch norm, ReLU, maximum over frequency."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.relu(self.norm(self.conv(x))).amax(dim=2)
-
-
 PUBLISHED = {
     SampleBlock: PublishedSample,
-    Vertical: PublishedVertical,
 }
 
 

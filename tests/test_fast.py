@@ -12,6 +12,7 @@ from mclass.errors import ModelError
 from mclass.models.fast import FAST, accelerate, accelerated
 from mclass.models.homework import CNN2d
 from mclass.models.layers.blocks import ACTIVATIONS, ConvBlock1d, ConvBlock2d, ResidualBlock2d
+from mclass.models.musicnn import Vertical
 
 # textbook form -> how it is built, and what it is given
 CASES = {
@@ -28,6 +29,7 @@ CASES = {
         (dict(in_channels=6, out_channels=6, stride=1, pool=(2, 3)), (2, 6, 9, 13)),
         (dict(in_channels=6, out_channels=6, stride=(2, 1)), (2, 6, 9, 13)),
     ],
+    Vertical: [(dict(filters=6, height=height, width=3), (2, 1, 12, 20)) for height in (1, 5, 12)],
 }
 PAIRS = [
     pytest.param(plain, options, shape, id=f"{plain.__name__}-{number}")

@@ -20,8 +20,10 @@ from typing import TypeVar
 
 import torch
 from torch import nn
+from torch.nn.functional import conv2d, max_pool2d
 
 from mclass.models.layers.blocks import ConvBlock1d, ConvBlock2d, ResidualBlock2d
+from mclass.models.musicnn import Vertical
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -121,9 +123,51 @@ class FastResidualBlock2d(Fast, ResidualBlock2d):
         return torch.relu(self.pool(x + change))
 
 
+class FastVertical(Fast, Vertical):
+    """The bands under a filter as the channels of a convolution over time; without gradients, a running maximum.
+
+    *Equal*: a filter at one height is a sum over its bands and a few frames. It does not matter whether the
+    bands are called frequency or channels. So the bands that the filter covers at each height are cut out and
+    become the channels of a convolution over time alone, with the heights as one more dimension. The maximum
+    before ReLU: see `FastConvBlock1d`. *Faster*: a convolution from a single channel is slow, one from 67 is not
+    (three times as fast altogether).
+
+    In eval mode without gradients, batch norm is a factor and an offset for each filter, which the weights can
+    carry, and no value but the maximum is needed again: the heights follow each other, a few at a time, in
+    little memory."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight = self.conv.weight.transpose(1, 2)  # (filters, height, 1, width): bands are the input channels now
+        bands = x[:, 0].unfold(1, weight.shape[1], 1)  # (batch, positions, time, height)
+        bands = bands.permute(0, 3, 1, 2)  # (batch, height, positions, time)
+        if not self.training and not torch.is_grad_enabled():
+            return self._without_gradient(bands, weight)
+        bands = bands.contiguous(memory_format=torch.channels_last)
+        found = self.norm(conv2d(bands, weight, self.conv.bias, padding=self.conv.padding))
+        return torch.relu(_best_position(found))
+
+    def _without_gradient(self, bands: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        norm = self.norm
+        factor = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        weight = (weight * factor[:, None, None, None]).contiguous(memory_format=torch.channels_last)
+        bias = (self.conv.bias - norm.running_mean) * factor + norm.bias
+        best = None
+        for few in bands.split(8, dim=2):  # one at a time would leave too little to share among threads
+            few = few.contiguous(memory_format=torch.channels_last)
+            found = _best_position(conv2d(few, weight, bias, padding=self.conv.padding))
+            best = found if best is None else torch.maximum(best, found)
+        return torch.relu(best)
+
+
+def _best_position(found: torch.Tensor) -> torch.Tensor:
+    """``(batch, filters, positions, time)`` to ``(batch, filters, time)``."""
+    return max_pool2d(found, (found.shape[2], 1))[:, :, 0]  # faster here than amax
+
+
 # textbook form -> fast form
 FAST: dict[type[nn.Module], type[Fast]] = {
     ConvBlock1d: FastConvBlock1d,
     ConvBlock2d: FastConvBlock2d,
     ResidualBlock2d: FastResidualBlock2d,
+    Vertical: FastVertical,
 }
