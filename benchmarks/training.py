@@ -25,7 +25,6 @@ import torch
 from torch import nn
 
 from mclass import models
-from mclass.models.sample_cnn import SampleBlock
 from mclass.training import keep_freed_memory
 
 TABLE = Path(__file__).with_name("results") / "training.csv"
@@ -39,26 +38,6 @@ MODELS = (
     "musicnn",
     "sample_cnn",
 )
-
-
-class PublishedSample(SampleBlock):
-    """A convolution over time, batch norm, ReLU, max-pooling."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.norm(self.conv(x[:, :, 0].contiguous())[:, :, None])
-        return self.pool(torch.relu(x))
-
-
-PUBLISHED = {
-    SampleBlock: PublishedSample,
-}
-
-
-def as_published(model: nn.Module) -> nn.Module:
-    """Undo the rewrites; the weights stay."""
-    for module in model.modules():
-        module.__class__ = PUBLISHED.get(type(module), type(module))
-    return model
 
 
 def step(model: nn.Module, waveforms: torch.Tensor, bf16: bool, keep: bool) -> float:
@@ -84,7 +63,6 @@ def measure(name: str, batch_size: int, repeats: int) -> dict:
     model = models.create(name).train()
     original = models.create(name, fast=False).train()
     original.load_state_dict(model.state_dict())
-    as_published(original)
     waveforms = 0.1 * torch.randn(batch_size, model.num_samples, generator=torch.Generator().manual_seed(0))
     variants = {
         "as published": (original, False, False),

@@ -13,6 +13,7 @@ from mclass.models.fast import FAST, accelerate, accelerated
 from mclass.models.homework import CNN2d
 from mclass.models.layers.blocks import ACTIVATIONS, ConvBlock1d, ConvBlock2d, ResidualBlock2d
 from mclass.models.musicnn import Vertical
+from mclass.models.sample_cnn import SampleBlock, SqueezeExcitationBlock
 
 # textbook form -> how it is built, and what it is given
 CASES = {
@@ -30,6 +31,16 @@ CASES = {
         (dict(in_channels=6, out_channels=6, stride=(2, 1)), (2, 6, 9, 13)),
     ],
     Vertical: [(dict(filters=6, height=height, width=3), (2, 1, 12, 20)) for height in (1, 5, 12)],
+    SampleBlock: [
+        (dict(in_channels=1, out_channels=6, pool=1, stride=3), (2, 1, 81)),
+        (dict(in_channels=4, out_channels=6, pool=3), (2, 4, 81)),
+        (dict(in_channels=4, out_channels=6, pool=1, kernel=1, padding=0), (2, 4, 2)),
+    ],
+    SqueezeExcitationBlock: [
+        (dict(in_channels=4, out_channels=6, pool=3), (2, 4, 28)),
+        (dict(in_channels=6, out_channels=6, pool=1, kernel=1), (2, 6, 28)),
+        (dict(in_channels=1, out_channels=6, pool=3, stride=3), (2, 1, 81)),
+    ],
 }
 PAIRS = [
     pytest.param(plain, options, shape, id=f"{plain.__name__}-{number}")

@@ -24,6 +24,7 @@ from torch.nn.functional import conv2d, max_pool2d
 
 from mclass.models.layers.blocks import ConvBlock1d, ConvBlock2d, ResidualBlock2d
 from mclass.models.musicnn import Vertical
+from mclass.models.sample_cnn import SampleBlock, SqueezeExcitationBlock
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -164,10 +165,46 @@ def _best_position(found: torch.Tensor) -> torch.Tensor:
     return max_pool2d(found, (found.shape[2], 1))[:, :, 0]  # faster here than amax
 
 
+class FastSampleBlock(Fast, SampleBlock):
+    """The convolution over time as one over spectrogram-like tensors of height 1, and max-pooling before ReLU.
+
+    *Equal*: with a height of 1 there is nothing else to slide over. The order of pool and ReLU: see
+    `FastConvBlock1d`. *Faster*: PyTorch has a layout in which the channels of one time step are side by side
+    (see `FastConvBlock2d`) for tensors of four dimensions alone. It matters most in bf16. From block to block
+    only views are taken: a tensor without the height keeps the layout.
+    """
+
+    def prepare(self) -> None:
+        self.norm.__class__ = nn.BatchNorm2d  # the same layer, which differs in the input that it refuses
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        conv = self.conv
+        weight = conv.weight[:, :, None].contiguous(memory_format=torch.channels_last)
+        stride, padding = (1, *conv.stride), (0, *conv.padding)
+        x = self.norm(conv2d(x.unsqueeze(2), weight, conv.bias, stride=stride, padding=padding))
+        if isinstance(self.pool, nn.MaxPool1d):
+            x = max_pool2d(x, (1, self.pool.kernel_size))
+        return torch.relu(x).squeeze(2)
+
+
+class FastSqueezeExcitationBlock(Fast, SqueezeExcitationBlock):
+    """Max-pooling before the last ReLU: see `FastConvBlock1d`."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        change = torch.relu(self.norm1(self.conv1(x)))
+        change = self.norm2(self.conv2(change))
+        change = change * self.excite(change)[:, :, None]
+        if self.conv3 is not None:
+            x = self.norm3(self.conv3(x))
+        return torch.relu(self.pool(x + change))
+
+
 # textbook form -> fast form
 FAST: dict[type[nn.Module], type[Fast]] = {
     ConvBlock1d: FastConvBlock1d,
     ConvBlock2d: FastConvBlock2d,
     ResidualBlock2d: FastResidualBlock2d,
     Vertical: FastVertical,
+    SampleBlock: FastSampleBlock,
+    SqueezeExcitationBlock: FastSqueezeExcitationBlock,
 }
