@@ -20,8 +20,9 @@ from typing import TypeVar
 
 import torch
 from torch import nn
-from torch.nn.functional import conv2d, max_pool2d
+from torch.nn.functional import conv2d, max_pool2d, scaled_dot_product_attention
 
+from mclass.models.layers.attention import SelfAttention
 from mclass.models.layers.blocks import ConvBlock1d, ConvBlock2d, ResidualBlock2d
 from mclass.models.musicnn import Vertical
 from mclass.models.sample_cnn import SampleBlock, SqueezeExcitationBlock
@@ -124,6 +125,21 @@ class FastResidualBlock2d(Fast, ResidualBlock2d):
         return torch.relu(self.pool(x + change))
 
 
+class FastSelfAttention(Fast, SelfAttention):
+    """Scores, softmax and weighted sum in one function of PyTorch.
+
+    *Equal*: it computes this very formula. The softmax of a row can be built up piece by piece, if the sum so
+    far is scaled again whenever a larger score appears. *Faster*: where PyTorch has such a kernel, the weights
+    of all pairs of time steps are never written to memory. (On a CPU, dropout in training still takes the direct
+    way.)
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.project(x)
+        gathered = scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
+        return self.output(gathered.transpose(1, 2).flatten(2))
+
+
 class FastVertical(Fast, Vertical):
     """The bands under a filter as the channels of a convolution over time; without gradients, a running maximum.
 
@@ -204,6 +220,7 @@ FAST: dict[type[nn.Module], type[Fast]] = {
     ConvBlock1d: FastConvBlock1d,
     ConvBlock2d: FastConvBlock2d,
     ResidualBlock2d: FastResidualBlock2d,
+    SelfAttention: FastSelfAttention,
     Vertical: FastVertical,
     SampleBlock: FastSampleBlock,
     SqueezeExcitationBlock: FastSqueezeExcitationBlock,
