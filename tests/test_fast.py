@@ -9,10 +9,12 @@ from torch import nn
 
 from mclass import models
 from mclass.errors import ModelError
+from mclass.models.early import PlainBlock
 from mclass.models.fast import FAST, accelerate, accelerated
 from mclass.models.homework import CNN2d
 from mclass.models.layers.attention import SelfAttention
 from mclass.models.layers.blocks import ACTIVATIONS, ConvBlock1d, ConvBlock2d, ResidualBlock2d
+from mclass.models.musical_feature import ParallelFilters
 from mclass.models.musicnn import Vertical
 from mclass.models.sample_cnn import SampleBlock, SqueezeExcitationBlock
 
@@ -47,6 +49,8 @@ CASES = {
         (dict(in_channels=6, out_channels=6, pool=1, kernel=1), (2, 6, 28)),
         (dict(in_channels=1, out_channels=6, pool=3, stride=3), (2, 1, 81)),
     ],
+    PlainBlock: [(dict(in_channels=3, out_channels=6, kernel=4, pool=pool), (2, 3, 20)) for pool in (4, 2, 1)],
+    ParallelFilters: [(dict(filters=3, shapes=[(5, 3), (1, 7)]), (2, 1, 12, 21))],
 }
 PAIRS = [
     pytest.param(plain, options, shape, id=f"{plain.__name__}-{number}")

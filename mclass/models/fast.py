@@ -22,8 +22,10 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d, max_pool2d, scaled_dot_product_attention
 
+from mclass.models.early import PlainBlock
 from mclass.models.layers.attention import SelfAttention
 from mclass.models.layers.blocks import ConvBlock1d, ConvBlock2d, ResidualBlock2d
+from mclass.models.musical_feature import ParallelFilters
 from mclass.models.musicnn import Vertical
 from mclass.models.sample_cnn import SampleBlock, SqueezeExcitationBlock
 
@@ -215,6 +217,22 @@ class FastSqueezeExcitationBlock(Fast, SqueezeExcitationBlock):
         return torch.relu(self.pool(x + change))
 
 
+class FastPlainBlock(Fast, PlainBlock):
+    """Max-pooling before ReLU: see `FastConvBlock1d`. The incomplete last window has a maximum like any other."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        conv, relu, pool = self
+        return relu(pool(conv(x)))
+
+
+class FastParallelFilters(Fast, ParallelFilters):
+    """Max-pooling before ReLU: see `FastConvBlock1d`."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found = torch.cat([conv(x) for conv in self.convs], dim=1)
+        return torch.relu(self.pool(self.norm(found)))
+
+
 # textbook form -> fast form
 FAST: dict[type[nn.Module], type[Fast]] = {
     ConvBlock1d: FastConvBlock1d,
@@ -224,4 +242,6 @@ FAST: dict[type[nn.Module], type[Fast]] = {
     Vertical: FastVertical,
     SampleBlock: FastSampleBlock,
     SqueezeExcitationBlock: FastSqueezeExcitationBlock,
+    PlainBlock: FastPlainBlock,
+    ParallelFilters: FastParallelFilters,
 }
