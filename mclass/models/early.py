@@ -274,5 +274,5 @@ class FrameLevelCNN(WaveformModel):
         return self.blocks(x)  # (batch, 32, time)
 
     def embed(self, waveform: torch.Tensor) -> torch.Tensor:
-        x = self.dense(self.features(waveform))  # (batch, 100, chunks)
+        x = self.dense(self.features(waveform))  # (batch, 100, positions)
         return x.mean(dim=2)  # (batch, 100)

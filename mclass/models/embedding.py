@@ -61,10 +61,11 @@ class LinearEmbedding(WaveformModel):
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
         """Map waveforms to the normalised log-mel, shape ``(batch, 1, 96, frames)``."""
         self.check(waveform)
-        return self.input_norm(self.frontend(waveform))
+        return self.input_norm(self.frontend(waveform))  # (batch, 1, 96, frames)
 
     def embed(self, waveform: torch.Tensor) -> torch.Tensor:
-        return self.projection(self.pool(self.features(waveform)).flatten(1))
+        x = self.pool(self.features(waveform))  # (batch, 1, 96, segments)
+        return self.projection(x.flatten(1))  # (batch, dim)
 
 
 class Embedding(WaveformModel):
@@ -114,4 +115,5 @@ class Embedding(WaveformModel):
         return self.backbone.features(waveform)
 
     def embed(self, waveform: torch.Tensor) -> torch.Tensor:
-        return self.projection(self.backbone.embed(waveform))
+        x = self.backbone.embed(waveform)  # (batch, what the backbone's last layer took in)
+        return self.projection(x)  # (batch, dim)

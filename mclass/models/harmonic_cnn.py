@@ -57,7 +57,9 @@ class HarmonicCNN(WaveformModel):
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
         """Map waveforms to what the last block gives, shape ``(batch, 256, 1, time)``."""
         self.check(waveform)
-        return self.blocks(self.input_norm(self.frontend(waveform)))
+        x = self.input_norm(self.frontend(waveform))  # (batch, 6, 128, frames)
+        return self.blocks(x)  # (batch, 256, 1, time)
 
     def embed(self, waveform: torch.Tensor) -> torch.Tensor:
-        return self.dense(self.features(waveform).amax(dim=(2, 3)))
+        x = self.features(waveform).amax(dim=(2, 3))  # (batch, 256)
+        return self.dense(x)  # (batch, 256)
