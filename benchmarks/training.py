@@ -3,13 +3,13 @@
 ``python -m benchmarks.training`` prints a table and writes it to ``benchmarks/results/training.csv``: the time of
 one training step (forward, backward; batches of 16 of the model's own chunks), interleaved, the median of a few.
 
-* *as published*: convolution, batch norm, ReLU, max-pooling in this order; memory as PyTorch lays it out by
-  default; Musicnn's vertical filters as two-dimensional convolutions, the sample-level CNN's as one-dimensional
-  ones. Only the log-mel front end is ours.
-* *ours*: the same numbers, to rounding errors: ReLU after max-pooling, channels side by side in memory, vertical
-  filters as convolutions over time, sample-level ones as pictures of height 1, and freed memory kept for the next
-  step (see `mclass._utils.memory`), as `fit` does.
+* *as published*: ``create(…, fast=False)``, every layer as the model's file has it, and memory as PyTorch lays it
+  out by default. Only the log-mel front end is ours.
+* *ours*: ``create(…)``: the same weights and numbers, up to rounding, with the fast forms of `mclass.models.fast`,
+  and freed memory kept for the next step (see `mclass._utils.memory`), as `fit` does.
 * *bf16*: ours with ``precision="bf16"``; other numbers. ``python -m experiments.precision`` shows what that costs.
+
+``python -m benchmarks.training musicnn --batch-size 4 --repeats 7`` measures the named models and writes nothing.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def measure(name: str, batch_size: int, repeats: int) -> dict:
     torch.manual_seed(0)
     model = models.create(name).train()
     original = models.create(name, fast=False).train()
-    original.load_state_dict(model.state_dict())
+    original.load_state_dict(model.state_dict())  # fills each in its own order of memory
     waveforms = 0.1 * torch.randn(batch_size, model.num_samples, generator=torch.Generator().manual_seed(0))
     variants = {
         "as published": (original, False, False),
