@@ -9,7 +9,7 @@ endif
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install book check pdf test lab bench student homework lint lock clean
+.PHONY: help install book check links pdf test unit notebooks lab bench student homework lint lock clean
 
 help: ## Show this list
 	@printf '\n  Music Classification with Deep Learning\n\n'
@@ -32,13 +32,20 @@ book: install ## Execute every notebook and build the HTML book
 check: install ## Look at every page of the built book in headless Chromium, with the network cut
 	$(BIN)/python book/check.py
 
+links: install ## Build the book and follow its links to other sites
+	$(BIN)/python book/build.py --links
+
 pdf: book ## Print the built book into _build/book.pdf (Chromium must be installed)
 	$(BIN)/python book/pdf.py
 
 # A file stays on one of two workers (a notebook's cells share a kernel), with one thread: two threads each on two
 # cores get in each other's way and take three times as long.
-test: install ## Unit tests, docstring examples, notebooks
+test: unit notebooks ## Unit tests, docstring examples, notebooks
+
+unit: install ## Unit tests and docstring examples only
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+notebooks: install ## The notebooks only, in the smoke profile
 	MCLASS_PROFILE=smoke TQDM_DISABLE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env \
 		--nbval-cell-timeout=300 -p no:cacheprovider notebooks
 

@@ -4,7 +4,7 @@ Nothing is done twice. A build leaves a stamp: the digest of everything the book
 again means the book is up to date. Notebooks are kept executed in Jupyter's cache, which knows their code but
 not the package they import, so the cache is emptied when the package, the lock, Python or the profile changed.
 
-    python book/build.py [--force]
+    python book/build.py [--force] [--links]
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def check_kernel() -> None:
         )
 
 
-def run_jupyter_book(root: Path) -> int:
-    """Build the pages; returns the exit status.
+def run_jupyter_book(root: Path, builder: str = "html") -> int:
+    """Build the pages, or with the builder "linkcheck" follow their links; returns the exit status.
 
     -W: warnings are errors (without it a failing cell exits 0); -n: so are broken references; --keep-going:
     all of them are shown; --all: pages that did not change are checked too.
@@ -80,7 +80,7 @@ def run_jupyter_book(root: Path) -> int:
     }
     environment.pop("MPLBACKEND", None)  # figures go into the notebook, whatever the shell prefers
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    command += ["build", str(root), "-W", "-n", "--keep-going", "--all"]
+    command += ["build", str(root), "--builder", builder, "-W", "-n", "--keep-going", "--all"]
     return subprocess.run(command, cwd=root, env=environment, stdin=subprocess.DEVNULL).returncode
 
 
@@ -134,7 +134,17 @@ def build(root: Path = ROOT, force: bool = False) -> None:
     print(f"The book: {page}")
 
 
+def follow_links(root: Path = ROOT) -> None:
+    """Ask other sites whether the pages that the book links to are there, or exit with those that are not."""
+    if run_jupyter_book(root, "linkcheck") != 0:
+        sys.exit(f"\nLinks are broken, see {root / '_build' / 'html' / 'output.txt'}.")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--force", action="store_true", help="execute every notebook again")
-    build(force=parser.parse_args().force)
+    parser.add_argument("--links", action="store_true", help="then follow the links to other sites")
+    options = parser.parse_args()
+    build(force=options.force)
+    if options.links:
+        follow_links()

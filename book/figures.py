@@ -16,6 +16,7 @@ from diagrams import (  # noqa: E402
     architectures,
     basics,
     beyond,
+    code,
     data_sets,
     findings,
     history,
@@ -24,7 +25,7 @@ from diagrams import (  # noqa: E402
 )
 
 IMAGES = BOOK / "images"
-CHAPTERS = (basics, history, data_sets, architectures, training, beyond, findings, applications, practice)
+CHAPTERS = (basics, history, data_sets, architectures, training, beyond, findings, applications, practice, code)
 FIGURES = {name: draw for chapter in CHAPTERS for name, draw in chapter.FIGURES.items()}
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Music classification with deep learning: the package behind the course.
 
-Its packages follow the sound: `audio` reads it, `frontends` make pictures of it, `augmentations` change it, `models`
-map it to tags, `losses` and `mining` say what is asked of them, `training` trains, `metrics` score, `inference` tags
-recordings, `display` shows and plays. `datasets` hold the music, `cli` is the command line. Which may import which is
-in pyproject.toml.
+Its packages follow the sound: `audio` reads it, `frontends` turn it into spectrograms, `augmentations` change it,
+`models` map it to tags, `losses` and `mining` say what is asked of them, `training` trains, `metrics` score,
+`inference` tags recordings, `display` shows and plays. `datasets` hold the music, `cli` is the command line. Which
+package may import which is written in pyproject.toml.
 
 ``import mclass`` is cheap. Sub-modules load when they are first used, so nothing here imports torch.
 

@@ -15,6 +15,8 @@ import soundfile
 from sklearn.metrics import roc_auc_score
 
 from mclass import cli, models
+from mclass.cli.options import DEFAULT_MODELS
+from mclass.models import pretrained
 from mclass.training import fit  # noqa: F401  (imported before any test is timed)
 
 PATTERN = r"(?P<artist>(?P<label>low|high)\d)-"
@@ -337,7 +339,12 @@ def test_data_info_and_options(tmp_path, capsys):
 
 def test_lists(capsys):
     assert cli.main(["models"]) == 0
-    assert re.search(r"^ *cnn_2d +299892 +3\.00 s, 16 kHz ", capsys.readouterr().out, re.MULTILINE)
+    printed = capsys.readouterr().out
+    assert re.search(r"^ *cnn_2d +299892 +3\.00 s, 16 kHz ", printed, re.MULTILINE)
+    assert re.search(r"^ *pons/mtt_musicnn +MagnaTagATune +0\.907 +0\.383 +ISC$", printed, re.MULTILINE)
+    assert re.search(r"^ *mtat/crnn +MagnaTagATune +0\.872 +0\.362 +MIT$", printed, re.MULTILINE)
+    assert "Without --model: {}, or {} where".format(*DEFAULT_MODELS) in printed
+    assert pretrained.DEFAULTS == DEFAULT_MODELS  # named in the help, without importing torch
 
 
 def test_interrupt(monkeypatch, capsys):

@@ -129,9 +129,15 @@ def test_bad_input_is_named_in_one_line(run, music, tmp_path, monkeypatch):
         assert words in errors[0]
     assert "no audio files" in run("tag", tmp_path)[2][0]
     assert "not there" in run("tag", music / "a.wav", "--device", "gpu7")[2][0]
+
+
+def test_which_weights_were_taken_is_said(run, music, monkeypatch):
     loaded = []
+    monkeypatch.setattr(pretrained, "default", lambda: "mtat/musicnn")
     monkeypatch.setattr(pretrained, "load", lambda name: loaded.append(name) or models.create("cnn_1d"))
-    assert "has no tags" in run("tag", music / "a.wav", model=None)[2][0]
+    errors = run("tag", music / "a.wav", model=None)[2]
+    assert errors[0].startswith("model: mtat/musicnn (trained on MagnaTagATune; license: MIT, (c) 2020 ")
+    assert "has no tags" in errors[1]
     assert loaded == ["mtat/musicnn"]
 
 

@@ -147,3 +147,20 @@ def test_text_can_be_read_on_a_phone(name):
     drawn = figures.FIGURES[name]()
     assert 'viewBox="0 0 560 ' in drawn
     assert min(int(size) for size in re.findall(r'<text[^>]*font-size="(\d+)"', drawn)) >= 15
+
+
+def test_the_map_of_the_code_is_the_import_contract():
+    layers = figures.code.layers()
+    assert set(figures.code.PURPOSE) == set(layers)
+    parts = {name for layer in layers for name in layer.split(" | ")}
+    package = Path(models.__file__).parents[1]
+    there = {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert parts == there - {"__init__", "__main__"}
+
+
+def test_every_file_that_the_page_on_the_code_names_is_there():
+    page, root = (BOOK / "code.md").read_text(encoding="utf-8"), BOOK.parent
+    named = set(re.findall(r"`((?:\w+/)+(?:\w+\.\w+)?|\w+\.(?:py|toml))`", page))
+    assert len(named) > 20
+    for name in sorted(named):
+        assert (root / name).exists() or (root / "mclass" / name).exists(), name

@@ -35,7 +35,7 @@ def modules_used() -> set[str]:
     return used
 
 
-@pytest.mark.parametrize("name", [*MODULES, "mclass.interactive"])
+@pytest.mark.parametrize("name", [*MODULES, interactive.__name__])
 def test_a_module_says_that_the_chapter_teaches_it_if_and_only_if_it_does(name):
     taught = re.search(r"^Taught in: ([\w, ]+)\.$", importlib.import_module(name).__doc__, re.M)[1].split(", ")
     assert (CHAPTER in taught) == (name in modules_used())

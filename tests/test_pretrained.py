@@ -111,12 +111,14 @@ def digest(content: bytes) -> str:
 
 
 def test_catalogue():
-    names = [name for name in pretrained.list() if not name.startswith("pons/")]  # see test_pons
+    others = ("pons/", "etude/")  # see test_pons and test_shipped
+    names = [name for name in pretrained.list() if not name.startswith(others)]
     assert len(names) == 3 * 9 - 1 == len(set(names))
     assert sum(pretrained.info(name).sha256 is not None for name in names) == 8
     for name in names:
         entry = pretrained.info(name)
         assert len(entry.tags) == len(set(entry.tags)) == 50
+        assert 0.2 < entry.pr_auc < 0.5 < 0.79 < entry.roc_auc < 0.92
         assert entry.url.startswith(
             f"https://github.com/minzwon/sota-music-tagging-models/raw/{catalogue.COMMIT}/models/"
         )
@@ -125,6 +127,47 @@ def test_catalogue():
         pretrained.load("mtat/musicn")
     with pytest.raises(ModelError, match=r"with path=, also: .*fcn"):
         pretrained.load("resnet", path="x.pth")
+
+
+@pytest.fixture
+def defaults(server, one_model, monkeypatch):
+    """`mtat/fcn` from the local server after weights of a package index that has none."""
+    path = one_model(digest(server.content))
+    monkeypatch.setattr(pretrained, "DEFAULTS", ("pons/mtt_musicnn", "mtat/fcn"))
+    monkeypatch.setattr(pretrained.pons.importlib.util, "find_spec", lambda name: None)
+
+    def unreachable(progress):
+        server.requests.append("pip")
+        raise DownloadError("pip cannot fetch musicnn")
+
+    monkeypatch.setattr(pretrained.pons, "fetch", unreachable)
+    return path
+
+
+def test_the_default_is_what_can_be_fetched_first(server, defaults):
+    assert pretrained.default() == "mtat/fcn"
+    assert server.requests == ["pip", None]  # the package index was asked first
+    assert defaults.exists()
+    assert pretrained.default() == "mtat/fcn"
+    assert server.requests == ["pip", None]  # what is here needs no network
+
+
+def test_the_default_is_the_first_that_is_here(server, defaults, monkeypatch, tmp_path):
+    pretrained.default()
+    wheel = tmp_path / "home" / "checkpoints" / "pons" / pretrained.pons.WHEEL
+    wheel.parent.mkdir()
+    wheel.touch()
+    assert pretrained.default() == "pons/mtt_musicnn"
+
+
+def test_without_a_network_there_is_one_message(server, defaults):
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(DownloadError) as caught:
+        pretrained.default()
+    message = str(caught.value)
+    assert message.startswith("no published weights can be had")
+    assert "pons/mtt_musicnn: pip cannot fetch musicnn | mtat/fcn: cannot download http" in message
 
 
 def test_download_once(server, one_model):

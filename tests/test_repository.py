@@ -56,7 +56,10 @@ def toc_files(node) -> list[str]:
 
 
 # Pages to look something up in; all others teach.
-REFERENCE = {"intro", "how_to_use", "homework", "instructors", "glossary", "contributing", "references"}
+REFERENCE = {
+    *("intro", "how_to_use", "homework", "instructors", "glossary"),
+    *("code", "contributing", "style", "references"),
+}
 TAUGHT = [
     name
     for name in toc_files(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))

@@ -79,13 +79,13 @@ NETWORKS = {
         ],
     ),
     "self_attention": (
-        "Self-attention: every moment asks every other",
+        "Self-attention: every time step queries every other",
         [
             ("sound", "waveform", "15 s at 16 kHz", (240_000,)),
             ("picture", "log-mel", "128 bands", (1, 128, 938)),
             ("conv", "3 residual blocks, stride 2", "", (256, 16, 118)),
             ("conv", "4 residual blocks", "stride 2, in frequency only", (256, 1, 118)),
-            ("tokens", "118 moments, a class token", "", (119, 256)),
+            ("tokens", "118 time steps, a class token", "", (119, 256)),
             ("tokens", "2 layers of self-attention", "8 heads", (119, 256)),
             ("time", "what the class token knows", "", (256,)),
             ("tags", "one linear layer", "", (50,)),
@@ -98,7 +98,7 @@ NETWORKS = {
             ("picture", "log-mel", "128 bands", (1, 128, 431)),
             ("conv", "2 residual blocks, pool 2 × 2", "", (16, 32, 107)),
             ("conv", "1 residual block, pool 2 × 1", "", (16, 16, 107)),
-            ("tokens", "107 moments, a class token", "a learned position is added", (108, 256)),
+            ("tokens", "107 time steps, a class token", "a learned position is added", (108, 256)),
             ("tokens", "4 layers of self-attention", "8 heads", (108, 256)),
             ("time", "what the class token knows", "", (256,)),
             ("tags", "one linear layer", "", (50,)),
@@ -307,7 +307,7 @@ def cost() -> str:
 
 
 def attention() -> str:
-    """How a class token gathers what all moments say."""
+    """How a class token gathers information from all time steps."""
     parts, y, weights = [], 160, (0.05, 0.1, 0.55, 0.12, 0.04, 0.4, 0.06)
     parts.append(text(62, 40, "class token", 17, bold=True))
     parts.append(rect(40, 52, 44, 44, "red", "brick", 'rx="6"'))
@@ -316,10 +316,10 @@ def attention() -> str:
         parts.append(path(f"M{x + 18} {y}C{x} 92 {150} 74 90 74", "leaf", 1 + 12 * weight, more='opacity="0.75"'))
         parts.append(rect(x, y, 36, 44, "green", "leaf", 'rx="6"'))
         parts.append(text(x + 18, y + 28, f"{index + 1}", 17))
-    parts.append(text(150, 228, "moments, one vector for each", 16, "muted", "start"))
-    parts.append(text(545, 40, "thick line: this moment counts for much", 16, "muted", "end"))
+    parts.append(text(150, 228, "time steps, one vector for each", 16, "muted", "start"))
+    parts.append(text(545, 40, "thick line: this time step counts for much", 16, "muted", "end"))
     parts += [down(62, 98, 90), text(62, 212, "50 tags", 17)]
-    return svg(246, "A class token gathers what the moments say", *parts)
+    return svg(246, "A class token gathers information from all time steps", *parts)
 
 
 FIGURES = {f"network_{name}.svg": partial(network, name) for name in NETWORKS} | {

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mclass._utils.files import identity, user_path, writing
-from mclass.cli.options import Failures, add_model_options, check_writable, expand, hop_samples, load_model, tell
+from mclass.cli.options import (
+    Failures,
+    add_model_options,
+    check_writable,
+    chosen_model,
+    expand,
+    hop_samples,
+    load_model,
+    tell,
+)
 
 if TYPE_CHECKING:
     from mclass.inference.index import Index
@@ -55,6 +64,7 @@ def _embed(files: list[str], out: Path, options: argparse.Namespace) -> int:
     from mclass import inference
     from mclass.inference.index import Index, fingerprint
 
+    options.model = chosen_model(options.model)
     model = load_model(options.model, options.device)
     known = _known(out, model) if options.add else None
     if known:

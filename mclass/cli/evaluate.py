@@ -17,6 +17,7 @@ from mclass.cli.options import (
     add_dataset_options,
     add_model_options,
     check_writable,
+    chosen_model,
     hop_samples,
     load_dataset,
     load_model,
@@ -82,6 +83,7 @@ def _score(out: Path | None, options: argparse.Namespace) -> int:
 
     if options.part == "all" and options.split_by:
         raise ValueError("--split-by says how to split, and --part all takes all clips; leave one out")
+    options.model = chosen_model(options.model)
     model = load_model(options.model, options.device)
     _compare_with_training(options)
     if model.tags is None:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from mclass.datasets.folder import Folder
     from mclass.models import WaveformModel
 
-DEFAULT_MODEL = "mtat/musicnn"
+# Those of `mclass.models.pretrained`, which takes seconds to import.
+DEFAULT_MODELS = ("pons/mtt_musicnn", "mtat/musicnn")
 
 
 def add_dataset_options(parser: argparse.ArgumentParser) -> None:
@@ -173,12 +174,9 @@ def _parsed(name: str, pairs: list[str], allowed: set[str]) -> dict[str, Any]:
     return found
 
 
-def add_model_options(parser: argparse.ArgumentParser, default: str | None = DEFAULT_MODEL) -> None:
+def add_model_options(parser: argparse.ArgumentParser, otherwise: str = ", else ".join(DEFAULT_MODELS)) -> None:
     """Which model, where it runs, and how it hears."""
-    shown = f" ({default})" if default else ""
-    parser.add_argument(
-        "--model", default=default, help=f"published weights, the folder of a run, or its model.pt{shown}"
-    )
+    parser.add_argument("--model", help=f"published weights, the folder of a run, or its model.pt ({otherwise})")
     parser.add_argument("--hop", type=_hop, metavar="SECONDS", help="between chunks (a chunk's length)")
     parser.add_argument("--device", help="cpu, cuda or mps (cuda where there is one, else cpu)")
 
@@ -189,6 +187,18 @@ def _hop(text: str) -> float:
     if not 0.01 <= seconds <= 86_400:
         raise argparse.ArgumentTypeError(f"must be from 0.01 s to a day (86400 s), got {text}")
     return seconds
+
+
+def chosen_model(name: str | None) -> str:
+    """The name that was given; else that of the published weights that can be had, which is said."""
+    if name is not None:
+        return name
+    from mclass.models import pretrained
+
+    name = pretrained.default()
+    about = pretrained.info(name)
+    tell(f"model: {name} (trained on {about.trained_on}; license: {about.license})")
+    return name
 
 
 def load_model(name: str, device: str | None) -> WaveformModel:

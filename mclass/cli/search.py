@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
     search.add_argument("--index", required=True, metavar="FILE", help="what `mclass embed` wrote")
     search.add_argument("--top", type=positive(int), default=10, help="files to list for each query (10)")
     search.add_argument("--json", action="store_true", help="one JSON object per line")
-    add_model_options(search, default=None)
+    add_model_options(search, otherwise="that of the index")
     search.add_argument("--strict", action="store_true", help="exit with 1 if any query failed")
     search.set_defaults(command=run)
 

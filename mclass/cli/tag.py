@@ -20,6 +20,7 @@ from mclass.cli.options import (
     Failures,
     add_model_options,
     check_writable,
+    chosen_model,
     expand,
     hop_samples,
     load_model,
@@ -80,6 +81,7 @@ def run(options: argparse.Namespace) -> int:
 def _tag(files: list[str], plot: Path | None, page: Path | None, options: argparse.Namespace) -> int:
     from mclass import inference
 
+    options.model = chosen_model(options.model)
     model = load_model(options.model, options.device)
     hop = hop_samples(options.hop, model)
     failures = Failures(len(files), "tagged", options.strict)

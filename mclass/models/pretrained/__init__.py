@@ -27,7 +27,7 @@ from mclass import models, vocabulary
 from mclass._utils.download import download, file_sha256
 from mclass._utils.files import user_path
 from mclass.datasets.storage.cache import home
-from mclass.errors import ModelError, unknown_name
+from mclass.errors import DownloadError, ModelError, unknown_name
 from mclass.models import WaveformModel
 from mclass.models.checkpoints import read_torch
 from mclass.models.pretrained import pons, shipped
@@ -35,7 +35,10 @@ from mclass.models.pretrained.catalogue import CATALOGUE, Checkpoint
 from mclass.models.pretrained.names import OPTIONAL, TABLES, translate
 from mclass.models.weights import below, choose, find_weights, plain_names
 
-__all__ = ["Checkpoint", "from_original", "info", "list", "load"]
+__all__ = ["DEFAULTS", "Checkpoint", "default", "from_original", "info", "list", "load"]
+
+# What is taken if nobody asks for other weights. The first comes out of any package index, the second from GitHub.
+DEFAULTS = ("pons/mtt_musicnn", "mtat/musicnn")
 
 # Published only as files to fetch by hand: what their outputs mean if they have 50.
 _TAGS = {"clmr_sample_cnn": vocabulary.MAGNATAGATUNE, "music_tagging_transformer": vocabulary.MSD_CALS}
@@ -65,6 +68,47 @@ def info(name: str) -> Checkpoint:
     if name not in known:
         raise ModelError(unknown_name("published model", name, list()))
     return known[name]
+
+
+def default(*, progress: bool = True) -> str:
+    """Name of the published weights that are taken when nobody asks for others; fetched if they are not here.
+
+    The first of `DEFAULTS` that is on this machine; if none is, the first that can be fetched.
+
+    Parameters
+    ----------
+    progress : bool
+        Show what is fetched.
+
+    Raises
+    ------
+    DownloadError
+        If none can be had; the message says why, for each, and what else there is.
+
+    Examples
+    --------
+    >>> model = load(default())  # doctest: +SKIP
+    """
+    for name in DEFAULTS:
+        if _is_here(name):
+            return name
+    reasons = []
+    for name in DEFAULTS:
+        try:
+            load(name, progress=progress)
+        except DownloadError as error:
+            reasons.append(f"{name}: {error}")
+        else:
+            return name
+    own = [name for name in shipped.catalogue() if shipped.catalogue()[name].scores]
+    advice = f"Without a network: {' or '.join(own)}, trained on synthetic music. " if own else ""
+    raise DownloadError(f"no published weights can be had. {advice}{' | '.join(reasons)}")
+
+
+def _is_here(name: str) -> bool:
+    if name in pons.CATALOGUE:
+        return pons.is_here(name)
+    return _local(info(name)) is not None or (home() / "checkpoints" / f"{name}.pth").exists()
 
 
 def load(

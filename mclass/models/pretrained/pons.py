@@ -36,19 +36,8 @@ _PATIENCE = 600  # seconds that pip may take
 
 @dataclass(frozen=True)
 class PackagedCheckpoint(Checkpoint):
-    """Weights inside the wheel; `path` is the data file's there, `sha256` its checksum.
+    """Weights inside the wheel; `path` is the data file's there, `sha256` its checksum."""
 
-    Attributes
-    ----------
-    trained_on : str
-    roc_auc, pr_auc : float
-        On the test part of that data set, as the package states them.
-    license : str
-    """
-
-    trained_on: str = ""
-    roc_auc: float = float("nan")
-    pr_auc: float = float("nan")
     license: str = "ISC, (c) 2019 Music Technology Group, Universitat Pompeu Fabra; Jordi Pons"
 
     @property
@@ -140,6 +129,12 @@ def load(
     model.load_state_dict(tensorflow.read(data, entry.architecture, model.state_dict()), strict=False)
     model.tags = [*entry.tags]
     return model.eval()
+
+
+def is_here(name: str) -> bool:
+    """Whether the weights are on this machine already."""
+    kept = home() / "checkpoints" / "pons" / WHEEL
+    return kept.exists() or _given() is not None or _installed(CATALOGUE[name]) is not None
 
 
 def _given() -> Path | None:

@@ -34,17 +34,13 @@ class ShippedCheckpoint(Checkpoint):
     ----------
     options : dict
         Of the architecture.
-    trained_on : str
-        The data, and what was learned from them.
     scores : dict of str to float
         On the test set of the experiments, with the oracle.
     made_with : str
         Versions, and the commit.
-    license : str
     """
 
     options: dict = field(default_factory=dict)
-    trained_on: str = ""
     scores: dict = field(default_factory=dict)
     made_with: str = ""
     license: str = "MIT, as the course"
