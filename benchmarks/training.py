@@ -3,13 +3,13 @@
 ``python -m benchmarks.training`` prints a table and writes it to ``benchmarks/results/training.csv``: the time of
 one training step (forward, backward; batches of 16 of the model's own chunks), interleaved, the median of a few.
 
-* *as published*: convolution, batch norm, ReLU, max-pooling in this order; memory as PyTorch lays it out by
-  default; Musicnn's vertical filters as two-dimensional convolutions, the sample-level CNN's as one-dimensional
-  ones. Only the log-mel front end is ours.
-* *ours*: the same numbers, to rounding errors: ReLU after max-pooling, channels side by side in memory, vertical
-  filters as convolutions over time, sample-level ones as pictures of height 1, and freed memory kept for the next
-  step (see `mclass._utils.memory`), as `fit` does.
+* *as published*: ``create(…, fast=False)``, every layer as the model's file has it, and memory as PyTorch lays it
+  out by default. Only the log-mel front end is ours.
+* *ours*: ``create(…)``: the same weights and numbers, up to rounding, with the fast forms of `mclass.models.fast`,
+  and freed memory kept for the next step (see `mclass._utils.memory`), as `fit` does.
 * *bf16*: ours with ``precision="bf16"``; other numbers. ``python -m experiments.precision`` shows what that costs.
+
+``python -m benchmarks.training musicnn --batch-size 4 --repeats 7`` measures the named models and writes nothing.
 """
 
 from __future__ import annotations
@@ -25,9 +25,6 @@ import torch
 from torch import nn
 
 from mclass import models
-from mclass.models.layers.blocks import ConvBlock1d, ConvBlock2d, ResidualBlock2d
-from mclass.models.musicnn import Vertical
-from mclass.models.sample_cnn import SampleBlock
 from mclass.training import keep_freed_memory
 
 TABLE = Path(__file__).with_name("results") / "training.csv"
@@ -41,60 +38,6 @@ MODELS = (
     "musicnn",
     "sample_cnn",
 )
-
-
-class PublishedConv1d(ConvBlock1d):
-    """Convolution, batch norm, ReLU, max-pooling, in this order."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.pool(torch.relu(self.norm(self.conv(x))))
-
-
-class PublishedSample(SampleBlock):
-    """A convolution over time, batch norm, ReLU, max-pooling."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.norm(self.conv(x[:, :, 0].contiguous())[:, :, None])
-        return self.pool(torch.relu(x))
-
-
-class PublishedConv2d(ConvBlock2d):
-    """The same in two dimensions."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.dropout(self.pool(self.activation(self.norm(self.conv(x)))))
-
-
-class PublishedResidual(ResidualBlock2d):
-    """Two convolutions and what goes past them, ReLU, max-pooling."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        change = self.norm2(self.conv2(torch.relu(self.norm1(self.conv1(x)))))
-        past = x if self.conv3 is None else self.norm3(self.conv3(x))
-        return self.pool(torch.relu(past + change))
-
-
-class PublishedVertical(Vertical):
-    """A two-dimensional convolution, batch norm, ReLU, maximum over frequency."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.relu(self.norm(self.conv(x))).amax(dim=2)
-
-
-PUBLISHED = {
-    ConvBlock1d: PublishedConv1d,
-    ConvBlock2d: PublishedConv2d,
-    ResidualBlock2d: PublishedResidual,
-    SampleBlock: PublishedSample,
-    Vertical: PublishedVertical,
-}
-
-
-def as_published(model: nn.Module) -> nn.Module:
-    """Undo the rewrites; the weights stay."""
-    for module in model.modules():
-        module.__class__ = PUBLISHED.get(type(module), type(module))
-    return model.to(memory_format=torch.contiguous_format)
 
 
 def step(model: nn.Module, waveforms: torch.Tensor, bf16: bool, keep: bool) -> float:
@@ -118,9 +61,8 @@ def measure(name: str, batch_size: int, repeats: int) -> dict:
     """One row of the table."""
     torch.manual_seed(0)
     model = models.create(name).train()
-    original = models.create(name).train()
-    original.load_state_dict(model.state_dict())
-    as_published(original)
+    original = models.create(name, fast=False).train()
+    original.load_state_dict(model.state_dict())  # fills each in its own order of memory
     waveforms = 0.1 * torch.randn(batch_size, model.num_samples, generator=torch.Generator().manual_seed(0))
     variants = {
         "as published": (original, False, False),

@@ -6,16 +6,19 @@ import torch
 
 from mclass import pretrained
 from mclass.audio import read
+from mclass.models.fast import accelerated
 from mclass.models.pretrained.names import TABLES
 from tests import published
 
 pytestmark = pytest.mark.skipif(not published.PARITY.is_dir(), reason="../shared/parity is absent")
 
 
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "textbook"])
 @pytest.mark.parametrize("name", sorted(TABLES))
-def test_logits_equal_the_original(name):
+def test_logits_equal_the_original(name, fast):
     entry = published.manifest()[name]
-    model = pretrained.from_original(name, published.seeded_weights(name))
+    model = pretrained.from_original(name, published.seeded_weights(name), fast=fast)
+    assert accelerated(model) == fast
     assert sum(p.numel() for p in model.parameters()) == entry["params"]
     assert model.num_samples == entry["input_samples"]
     with torch.no_grad():

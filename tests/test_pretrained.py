@@ -10,6 +10,7 @@ import torch
 from mclass import pretrained, tags
 from mclass._utils.download import download
 from mclass.errors import DownloadError, ModelError
+from mclass.models.fast import accelerated
 from mclass.models.pretrained import catalogue
 from tests import published
 
@@ -255,6 +256,8 @@ def test_local_files(one_model, server, monkeypatch, tmp_path, layout):
     path.write_bytes(server.content)
     monkeypatch.setenv("MCLASS_CHECKPOINTS", str(tmp_path / "checkpoints" if layout else path))
     assert pretrained.load("mtat/fcn").tags[0] == "guitar"
+    assert accelerated(pretrained.load("mtat/fcn"))
+    assert not accelerated(pretrained.load("mtat/fcn", fast=False))
     assert server.requests == []
     path.write_bytes(server.content + b" ")
     with pytest.raises(ModelError, match="not the published mtat/fcn"):

@@ -15,8 +15,7 @@ from mclass import models, pretrained
 from mclass.frontends import Harmonic
 from mclass.models.early import SCALES, pool_statistics
 from mclass.models.layers.attention import Encoder, PostNormLayer, PreNormLayer, SelfAttention
-from mclass.models.layers.blocks import ConvBlock1d
-from mclass.models.sample_cnn import SampleBlock, SqueezeExcitationBlock
+from mclass.models.sample_cnn import SqueezeExcitationBlock
 from tests import published
 
 # name: (sample rate, dimension of the embedding, shape of the features of the shortest waveform)
@@ -76,17 +75,23 @@ def test_shapes_from_the_shortest_waveform_to_longer_ones(name):
 # --- sample-level ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kernel", "stride", "pool"), [(3, 1, 3), (3, 3, 1), (1, 1, 1)])
-def test_a_block_as_a_picture_is_the_convolution_over_time(kernel, stride, pool):
-    torch.manual_seed(0)
-    options = {"pool": pool, "kernel": kernel, "padding": kernel // 2, "stride": stride}
-    ours, textbook = SampleBlock(4, 6, **options), ConvBlock1d(4, 6, **options)
-    textbook.load_state_dict(ours.state_dict())
-    x = torch.randn(2, 4, 81)
-    for _ in range(2):  # the second time with other running statistics
-        torch.testing.assert_close(ours(x[:, :, None])[:, :, 0], textbook(x))
-    ours.eval(), textbook.eval()
-    torch.testing.assert_close(ours(x[:, :, None])[:, :, 0], textbook(x))
+def test_channels_stay_side_by_side_from_block_to_block():
+    """Else each block of the fast form would rearrange all values, forwards and backwards."""
+    layouts = []
+
+    def look(x):
+        layouts.append(x.unsqueeze(2).is_contiguous(memory_format=torch.channels_last))
+
+    def look_twice(block, inputs, out):
+        look(out)
+        out.register_hook(look)  # at its gradient
+
+    model = models.create("sample_cnn").train()
+    for block in model.blocks[1:-3]:  # the first has a single input channel, the last have few steps of time
+        block.register_forward_hook(look_twice)
+    model(0.1 * torch.randn(2, model.num_samples)).square().sum().backward()
+    assert len(layouts) == 14
+    assert all(layouts)
 
 
 @pytest.mark.parametrize("name", ["sample_cnn", "clmr_sample_cnn", "sample_cnn_se"])

@@ -7,6 +7,7 @@ import torch
 from mclass import models
 from mclass.errors import ModelError
 from mclass.models import pretrained
+from mclass.models.fast import accelerated
 from mclass.models.pretrained import shipped
 from mclass.vocabulary import MAGNATAGATUNE
 
@@ -37,7 +38,9 @@ def test_what_is_saved_is_loaded_by_name(folder):
     path = shipped.save(model, "etude/small", folder=folder, **ABOUT)
     assert path.stat().st_size < 110_000
     assert "etude/small" in pretrained.list()
+    assert not accelerated(pretrained.load("etude/small", fast=False))
     again = pretrained.load("etude/small")
+    assert accelerated(again)
     assert (again.architecture, again.options, again.training) == ("cnn_1d", {"channels": 64}, False)
     assert again.tags == [*MAGNATAGATUNE]
     noise = 0.1 * torch.randn(3, 48_000)

@@ -68,7 +68,7 @@ class WaveformModel(nn.Module):
         ValueError
             If `waveform` is not a floating-point tensor ``(batch, samples)`` of at least `min_samples` samples.
         """
-        return self.head(self.embed(waveform))
+        return self.head(self.embed(waveform))  # (batch, num_tags)
 
     def __call__(self, *inputs, **options):
         """Run the hooks and `forward`, as every ``nn.Module`` does.

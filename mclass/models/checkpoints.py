@@ -87,10 +87,16 @@ def save(
     return write_atomically(content, path)
 
 
-def load(path: str | os.PathLike) -> WaveformModel:
+def load(path: str | os.PathLike, *, fast: bool = True) -> WaveformModel:
     """Read a model that `save` wrote; it is in eval mode and carries its `tags`, `multilabel` and `extra`.
 
     See `save` for an example.
+
+    Parameters
+    ----------
+    path : path
+    fast : bool
+        As for `mclass.models.create`. Files hold only weights, so either form reads what the other saved.
 
     Raises
     ------
@@ -114,7 +120,8 @@ def load(path: str | os.PathLike) -> WaveformModel:
     if len(content["tags"]) != content["num_tags"]:
         raise ModelError(f"{path} is damaged: {len(content['tags'])} tags for {content['num_tags']} outputs")
     try:
-        model = create(content["architecture"], num_tags=content["num_tags"], **content.get("options", {}))
+        options = content.get("options", {})
+        model = create(content["architecture"], num_tags=content["num_tags"], fast=fast, **options)
         fill(model, content["state_dict"])
         model.tags, model.multilabel = [*content["tags"]], content["multilabel"]
         model.sample_rate, model.num_samples = content["sample_rate"], content["num_samples"]

@@ -70,9 +70,11 @@ class CRNN(WaveformModel):
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
         """Map waveforms to the states of the second GRU layer, shape ``(batch, hidden, time)``."""
         self.check(waveform)
-        x = self.blocks(self.input_norm(self.frontend(waveform)))  # (batch, channels, 1, time)
-        sequence = x[:, :, 0].transpose(1, 2)  # (batch, time, channels)
-        return self.rnn(sequence)[0].transpose(1, 2)
+        x = self.input_norm(self.frontend(waveform))  # (batch, 1, 96, frames)
+        x = self.blocks(x)  # (batch, channels[-1], 1, time)
+        sequence = x[:, :, 0].transpose(1, 2)  # (batch, time, channels[-1])
+        states, _ = self.rnn(sequence)  # (batch, time, hidden)
+        return states.transpose(1, 2)  # (batch, hidden, time)
 
     def embed(self, waveform: torch.Tensor) -> torch.Tensor:
-        return self.features(waveform)[:, :, -1]
+        return self.features(waveform)[:, :, -1]  # (batch, hidden)

@@ -49,12 +49,24 @@ def pool_statistics(x: torch.Tensor) -> torch.Tensor:
     return torch.cat([x.mean(dim=2), x.amax(dim=2), norm / x.shape[2] ** 0.5], dim=1)
 
 
-def _plain_block(in_channels: int, out_channels: int, kernel: int, pool: int) -> nn.Sequential:
-    """Convolution without padding, max-pooling, ReLU (ReLU last: see `ConvBlock1d`)."""
-    # What is left over at the end of a pool makes one more moment, as in Theano, which the originals used.
-    return nn.Sequential(
-        nn.Conv1d(in_channels, out_channels, kernel), nn.MaxPool1d(pool, ceil_mode=True), nn.ReLU()
-    )
+class PlainBlock(nn.Sequential):
+    """Convolution without padding, ReLU, max-pooling.
+
+    An incomplete window at the end of a pool gives one more time step, as in Theano, which the originals used.
+
+    Shapes: ``(batch, in_channels, time)`` to ``(batch, out_channels, steps / pool)``, rounded up, where
+    ``steps = time - kernel + 1``.
+
+    Examples
+    --------
+    >>> PlainBlock(128, 256, kernel=4, pool=4)(torch.zeros(2, 128, 599)).shape
+    torch.Size([2, 256, 149])
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, pool: int):
+        super().__init__(
+            nn.Conv1d(in_channels, out_channels, kernel), nn.ReLU(), nn.MaxPool1d(pool, ceil_mode=True)
+        )
 
 
 def _two_layers(inputs: int, hidden: int) -> nn.Sequential:
@@ -98,10 +110,10 @@ class SpotifyCNN(WaveformModel):
         self.input_norm = nn.BatchNorm2d(1)
         a, b, c, d = channels
         self.blocks = nn.Sequential(  # 128 × 599 (bands, frames)
-            _plain_block(128, a, kernel=4, pool=4),  # 256 × 149
-            _plain_block(a, b, kernel=4, pool=2),  # 256 × 73
-            _plain_block(b, c, kernel=4, pool=2),  # 256 × 35
-            _plain_block(c, d, kernel=4, pool=1),  # 512 × 32
+            PlainBlock(128, a, kernel=4, pool=4),  # 256 × 149
+            PlainBlock(a, b, kernel=4, pool=2),  # 256 × 73
+            PlainBlock(b, c, kernel=4, pool=2),  # 256 × 35
+            PlainBlock(c, d, kernel=4, pool=1),  # 512 × 32
         )
         self.dense = _two_layers(3 * d, hidden)
         self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(hidden, num_tags))
@@ -109,10 +121,12 @@ class SpotifyCNN(WaveformModel):
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
         """Map waveforms to what the last convolution gives, shape ``(batch, channels[-1], time)``."""
         self.check(waveform)
-        return self.blocks(self.input_norm(self.frontend(waveform))[:, 0])
+        x = self.input_norm(self.frontend(waveform))  # (batch, 1, 128, frames)
+        return self.blocks(x[:, 0])  # (batch, channels[-1], time)
 
     def embed(self, waveform: torch.Tensor) -> torch.Tensor:
-        return self.dense(pool_statistics(self.features(waveform)))
+        x = pool_statistics(self.features(waveform))  # (batch, 3 * channels[-1])
+        return self.dense(x)  # (batch, hidden)
 
 
 # Windows of this many frames, and the pools that shrink each of them to one moment.
@@ -182,22 +196,26 @@ class MultiLevelCNN(WaveformModel):
             Scale after scale, the lowest layer first.
         """
         longest, found = max(self.scales), []
-        x = x[:, :, : x.shape[2] // longest * longest]
+        x = x[:, :, : x.shape[2] // longest * longest]  # (batch, 128, windows * longest)
         for scale, tower in zip(self.scales, self.towers, strict=True):
             y = x
             for depth, block in enumerate(tower, start=1):
-                y = block(y)
+                y = block(y)  # (batch, channels, windows * longest / scale * steps)
                 steps = scale // prod(SCALES[scale][:depth])  # that are left of one window
-                found.append(avg_pool1d(max_pool1d(y, steps), longest // scale))
+                maxima = max_pool1d(y, steps)  # (batch, channels, windows * longest / scale)
+                found.append(avg_pool1d(maxima, longest // scale))  # (batch, channels, windows)
         return found
 
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
         """Map waveforms to the layers of all scales, shape ``(batch, layers * channels, windows)``."""
         self.check(waveform)
-        return torch.cat(self.levels(self.input_norm(self.frontend(waveform))[:, 0]), dim=1)
+        x = self.input_norm(self.frontend(waveform))  # (batch, 1, 128, frames)
+        levels = self.levels(x[:, 0])  # layers × (batch, channels, windows)
+        return torch.cat(levels, dim=1)  # (batch, layers * channels, windows)
 
     def embed(self, waveform: torch.Tensor) -> torch.Tensor:
-        return self.dense(self.features(waveform).mean(dim=2))
+        x = self.features(waveform).mean(dim=2)  # (batch, layers * channels)
+        return self.dense(x)  # (batch, hidden)
 
 
 class FrameLevelCNN(WaveformModel):
@@ -239,9 +257,7 @@ class FrameLevelCNN(WaveformModel):
         self.num_tags = check_num_tags(num_tags)
         self.frontend = Raw()
         self.frames = nn.Sequential(nn.Conv1d(1, 128, filter_length, stride=stride), nn.ReLU())
-        self.blocks = nn.Sequential(
-            _plain_block(128, 32, kernel=8, pool=4), _plain_block(32, 32, kernel=8, pool=4)
-        )
+        self.blocks = nn.Sequential(PlainBlock(128, 32, kernel=8, pool=4), PlainBlock(32, 32, kernel=8, pool=4))
         # The dense layer sees all moments of 3 seconds at once. As a convolution of that length, it slides over
         # longer waveforms.
         moments = (self.num_samples - filter_length) // stride + 1
@@ -254,7 +270,9 @@ class FrameLevelCNN(WaveformModel):
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
         """Map waveforms to what the last convolution over time gives, shape ``(batch, 32, time)``."""
         self.check(waveform)
-        return self.blocks(self.frames(self.frontend(waveform)))
+        x = self.frames(self.frontend(waveform))  # (batch, 128, frames)
+        return self.blocks(x)  # (batch, 32, time)
 
     def embed(self, waveform: torch.Tensor) -> torch.Tensor:
-        return self.dense(self.features(waveform)).mean(dim=2)
+        x = self.dense(self.features(waveform))  # (batch, 100, positions)
+        return x.mean(dim=2)  # (batch, 100)

@@ -61,10 +61,11 @@ class LinearEmbedding(WaveformModel):
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
         """Map waveforms to the normalised log-mel, shape ``(batch, 1, 96, frames)``."""
         self.check(waveform)
-        return self.input_norm(self.frontend(waveform))
+        return self.input_norm(self.frontend(waveform))  # (batch, 1, 96, frames)
 
     def embed(self, waveform: torch.Tensor) -> torch.Tensor:
-        return self.projection(self.pool(self.features(waveform)).flatten(1))
+        x = self.pool(self.features(waveform))  # (batch, 1, 96, segments)
+        return self.projection(x.flatten(1))  # (batch, dim)
 
 
 class Embedding(WaveformModel):
@@ -96,7 +97,7 @@ class Embedding(WaveformModel):
     ):
         super().__init__()
         self.num_tags = check_num_tags(num_tags)
-        self.backbone = create(backbone, num_tags=1, **(backbone_options or {}))
+        self.backbone = create(backbone, num_tags=1, fast=False, **(backbone_options or {}))
         # What the last layer took in; as `forward` is not called, the layer itself can go.
         inputs = next(p.shape[1] for p in self.backbone.head.parameters() if p.ndim > 1)
         self.backbone.head = nn.Identity()
@@ -114,4 +115,5 @@ class Embedding(WaveformModel):
         return self.backbone.features(waveform)
 
     def embed(self, waveform: torch.Tensor) -> torch.Tensor:
-        return self.projection(self.backbone.embed(waveform))
+        x = self.backbone.embed(waveform)  # (batch, what the backbone's last layer took in)
+        return self.projection(x)  # (batch, dim)

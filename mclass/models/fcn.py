@@ -94,8 +94,10 @@ class FCN(WaveformModel):
         self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(channels[-1], num_tags))
 
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
+        """Map waveforms to what the last block gives, shape ``(batch, channels[-1], 1, time)``."""
         self.check(waveform)
-        return self.blocks(self.input_norm(self.frontend(waveform)))
+        x = self.input_norm(self.frontend(waveform))  # (batch, 1, 96, frames)
+        return self.blocks(x)  # (batch, channels[-1], 1, time)
 
     def embed(self, waveform: torch.Tensor) -> torch.Tensor:
-        return self.features(waveform).mean(dim=(2, 3))
+        return self.features(waveform).mean(dim=(2, 3))  # (batch, channels[-1])

@@ -185,18 +185,18 @@ class Foundation(_FromFolder):
 
     def embed_layers(self, waveform: torch.Tensor) -> torch.Tensor:
         """The mean over time of every layer, shape ``(batch, num_layers, dim)``: to probe each in one pass."""
-        return self.hidden(waveform).mean(2)
+        return self.hidden(waveform).mean(2)  # (batch, num_layers, dim)
 
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
         """The chosen layer, or the weighted layers, at each moment, shape ``(batch, dim, time)``."""
-        found = self.hidden(waveform)
+        found = self.hidden(waveform)  # (batch, num_layers, time, dim)
         if self.layer is not None:
-            return found[:, self.layer].mT
-        return torch.einsum("l,bltd->bdt", self.weights, found)
+            return found[:, self.layer].mT  # (batch, dim, time)
+        return torch.einsum("l,bltd->bdt", self.weights, found)  # (batch, dim, time)
 
     def embed(self, waveform: torch.Tensor) -> torch.Tensor:
         """The mean of `features` over time, shape ``(batch, dim)``."""
-        return self.features(waveform).mean(-1)
+        return self.features(waveform).mean(-1)  # (batch, dim)
 
 
 class AudioText(_FromFolder):

@@ -50,14 +50,16 @@ class HarmonicCNN(WaveformModel):
             ConvBlock2d(128, 256, pool=(2, 2)),  # 256 × 4 × 9
             ResidualBlock2d(256, 256, stride=1, pool=(2, 3)),  # 256 × 2 × 3
             ResidualBlock2d(256, 256, stride=1, pool=(2, 3)),  # 256 × 1 × 1
-        ).to(memory_format=torch.channels_last)
+        )
         self.dense = nn.Sequential(nn.Linear(256, 256), nn.BatchNorm1d(256), nn.ReLU())
         self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(256, num_tags))
 
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
         """Map waveforms to what the last block gives, shape ``(batch, 256, 1, time)``."""
         self.check(waveform)
-        return self.blocks(self.input_norm(self.frontend(waveform)))
+        x = self.input_norm(self.frontend(waveform))  # (batch, 6, 128, frames)
+        return self.blocks(x)  # (batch, 256, 1, time)
 
     def embed(self, waveform: torch.Tensor) -> torch.Tensor:
-        return self.dense(self.features(waveform).amax(dim=(2, 3)))
+        x = self.features(waveform).amax(dim=(2, 3))  # (batch, 256)
+        return self.dense(x)  # (batch, 256)

@@ -62,12 +62,13 @@ class CNN1d(WaveformModel):
         self.head = nn.Linear(channels, num_tags)
 
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
+        """Map waveforms to what the last block gives, shape ``(batch, channels, time)``."""
         self.check(waveform)
-        x = self.input_norm(self.frontend(waveform))
-        return self.blocks(x[:, 0])
+        x = self.input_norm(self.frontend(waveform))  # (batch, 1, 96, frames)
+        return self.blocks(x[:, 0])  # (batch, channels, time)
 
     def embed(self, waveform: torch.Tensor) -> torch.Tensor:
-        return self.features(waveform).mean(dim=2)
+        return self.features(waveform).mean(dim=2)  # (batch, channels)
 
 
 class CNN2d(WaveformModel):
@@ -111,10 +112,11 @@ class CNN2d(WaveformModel):
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
         """Map waveforms to what the last block gives, shape ``(batch, channels[-1], 1, time)``."""
         self.check(waveform)
-        return self.blocks(self.input_norm(self.frontend(waveform)))
+        x = self.input_norm(self.frontend(waveform))  # (batch, 1, 96, frames)
+        return self.blocks(x)  # (batch, channels[-1], 1, time)
 
     def embed(self, waveform: torch.Tensor) -> torch.Tensor:
-        return self.features(waveform).mean(dim=(2, 3))
+        return self.features(waveform).mean(dim=(2, 3))  # (batch, channels[-1])
 
 
 class HomeworkFCN(CNN2d):
@@ -141,13 +143,14 @@ class HomeworkFCN(CNN2d):
         self.head = nn.Sequential(nn.Conv2d(channels[-1], num_tags, kernel_size=1), nn.BatchNorm2d(num_tags))
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
-        features = self.features(waveform)
+        features = self.features(waveform)  # (batch, channels[-1], 1, time)
         if self.training and len(features) == 1:
             raise ValueError(
                 "in training, HomeworkFCN needs at least 2 waveforms, whose means its last batch norm compares: "
                 "give a batch_size of at least 2"
             )
-        return self.head(features).mean(dim=(2, 3))
+        logits = self.head(features)  # (batch, num_tags, 1, time)
+        return logits.mean(dim=(2, 3))  # (batch, num_tags)
 
 
 class HomeworkShortChunk(CNN2d):

@@ -53,8 +53,9 @@ class ParallelFilters(nn.Module):
         self.pool = nn.MaxPool2d(2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        found = torch.cat([conv(x) for conv in self.convs], dim=1)
-        return torch.relu(self.pool(self.norm(found)))  # ReLU last: see ConvBlock1d
+        found = [conv(x) for conv in self.convs]  # len(shapes) × (batch, filters, frequency, time)
+        x = torch.cat(found, dim=1)  # (batch, len(shapes) * filters, frequency, time)
+        return self.pool(torch.relu(self.norm(x)))  # (batch, len(shapes) * filters, frequency // 2, time // 2)
 
 
 class MusicalFeatureCNN(WaveformModel):
@@ -91,13 +92,14 @@ class MusicalFeatureCNN(WaveformModel):
         self.blocks = nn.Sequential(
             *(ResidualBlock2d(i, o, stride=2) for i, o in zip(inputs, channels, strict=True))
         )
-        self.blocks.to(memory_format=torch.channels_last)
         self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(channels[-1], num_tags))
 
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
         """Map waveforms to what the last block gives, shape ``(batch, channels[-1], 3, time)``."""
         self.check(waveform)
-        return self.blocks(self.filters(self.input_norm(self.frontend(waveform))))
+        x = self.input_norm(self.frontend(waveform))  # (batch, 1, 96, frames)
+        x = self.filters(x)  # (batch, 4 * filters, 48, frames // 2)
+        return self.blocks(x)  # (batch, channels[-1], 3, time)
 
     def embed(self, waveform: torch.Tensor) -> torch.Tensor:
-        return self.features(waveform).mean(dim=(2, 3))
+        return self.features(waveform).mean(dim=(2, 3))  # (batch, channels[-1])

@@ -42,11 +42,6 @@ LENGTHS = (129, 65, 33)  # 2.1, 1.0 and 0.5 seconds
 class Vertical(nn.Module):
     """Tall filters applied at every height they fit in; the height where each responds most counts.
 
-    The textbook form is a convolution from one channel, batch norm, ReLU and a maximum over frequency. With a
-    single input channel it is slow. The same numbers, three times as fast: cut out the bands that the filter
-    covers at each height and let them be the *channels* of a convolution over time alone, with the heights as one
-    more dimension to go through.
-
     Shapes: ``(batch, 1, frequency, time)`` to ``(batch, filters, time)``.
 
     Parameters
@@ -63,39 +58,13 @@ class Vertical(nn.Module):
 
     def __init__(self, filters: int, height: int, width: int = 7):
         super().__init__()
-        self.conv = nn.Conv2d(
-            1, filters, (height, width), padding=(0, width // 2)
-        )  # holds the weights, is not called
+        self.conv = nn.Conv2d(1, filters, (height, width), padding=(0, width // 2))
         self.norm = nn.BatchNorm2d(filters)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        weight = self.conv.weight.transpose(1, 2)  # (filters, height, 1, width): bands are the input channels now
-        bands = x[:, 0].unfold(1, weight.shape[1], 1)  # (batch, positions, time, height)
-        bands = bands.permute(0, 3, 1, 2)  # (batch, height, positions, time)
-        if not self.training and not torch.is_grad_enabled():
-            return self._without_gradient(bands, weight)
-        bands = bands.contiguous(memory_format=torch.channels_last)
-        found = self.norm(nn.functional.conv2d(bands, weight, self.conv.bias, padding=self.conv.padding))
-        return torch.relu(_best_position(found))  # ReLU after the maximum: see ConvBlock1d
-
-    def _without_gradient(self, bands: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """A few positions after the other: a running maximum, and no memory for what it replaces."""
-        # In eval mode batch norm is a factor and an offset for each filter; the weights can carry them.
-        norm = self.norm
-        factor = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-        weight = (weight * factor[:, None, None, None]).contiguous(memory_format=torch.channels_last)
-        bias = (self.conv.bias - norm.running_mean) * factor + norm.bias
-        best = None
-        for few in bands.split(8, dim=2):  # one at a time would leave too little to share among threads
-            few = few.contiguous(memory_format=torch.channels_last)
-            found = _best_position(nn.functional.conv2d(few, weight, bias, padding=self.conv.padding))
-            best = found if best is None else torch.maximum(best, found)
-        return torch.relu(best)
-
-
-def _best_position(found: torch.Tensor) -> torch.Tensor:
-    """``(batch, filters, positions, time)`` to ``(batch, filters, time)``."""
-    return nn.functional.max_pool2d(found, (found.shape[2], 1))[:, :, 0]  # faster here than amax
+        x = self.conv(x)  # (batch, filters, frequency - height + 1, time)
+        x = torch.relu(self.norm(x))  # the same shape
+        return x.amax(dim=2)  # (batch, filters, time)
 
 
 class Horizontal(nn.Module):
@@ -121,7 +90,9 @@ class Horizontal(nn.Module):
         self.norm = nn.BatchNorm1d(filters)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.relu(self.norm(self.conv(x.mean(dim=2))))
+        x = x.mean(dim=2)  # (batch, 1, time)
+        x = self.conv(x)  # (batch, filters, time)
+        return torch.relu(self.norm(x))  # the same shape
 
 
 class Musicnn(WaveformModel):
@@ -168,14 +139,17 @@ class Musicnn(WaveformModel):
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
         """Map waveforms to what all filters find, shape ``(batch, 561 + 3 * backend_channels, frames)``."""
         self.check(waveform)
-        x = self.input_norm(self.frontend(waveform))
-        found = torch.cat([layer(x) for layer in (*self.vertical, *self.horizontal)], dim=1)
+        x = self.input_norm(self.frontend(waveform))  # (batch, 1, 96, frames)
+        vertical = [layer(x) for layer in self.vertical]  # 2 × (batch, 204, frames)
+        horizontal = [layer(x) for layer in self.horizontal]  # 3 × (batch, 51, frames)
+        found = torch.cat(vertical + horizontal, dim=1)  # (batch, 561, frames)
         first, second, third = self.backend
-        a = first(found)
-        b = second(a) + a
-        c = third(b) + b
-        return torch.cat([found, a, b, c], dim=1)
+        a = first(found)  # (batch, backend_channels, frames)
+        b = second(a) + a  # (batch, backend_channels, frames)
+        c = third(b) + b  # (batch, backend_channels, frames)
+        return torch.cat([found, a, b, c], dim=1)  # (batch, 561 + 3 * backend_channels, frames)
 
     def embed(self, waveform: torch.Tensor) -> torch.Tensor:
-        features = self.features(waveform)
-        return self.dense(torch.cat([features.amax(dim=2), features.mean(dim=2)], dim=1))
+        features = self.features(waveform)  # (batch, 561 + 3 * backend_channels, frames)
+        summary = torch.cat([features.amax(dim=2), features.mean(dim=2)], dim=1)  # twice as many numbers
+        return self.dense(summary)  # (batch, dense_channels)

@@ -17,6 +17,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from mclass._utils.arguments import checked
 from mclass.errors import ModelError, shortened, unknown_name
 from mclass.models.base import WaveformModel
+from mclass.models.fast import accelerate
 
 if TYPE_CHECKING:
     import pandas
@@ -68,7 +69,7 @@ def list() -> builtins.list[str]:
     return sorted(_MODELS)
 
 
-def create(name: str, num_tags: int = 50, **options) -> WaveformModel:
+def create(name: str, num_tags: int = 50, *, fast: bool = True, **options) -> WaveformModel:
     """Build a model with fresh weights.
 
     Parameters
@@ -77,6 +78,9 @@ def create(name: str, num_tags: int = 50, **options) -> WaveformModel:
         One of `list()`.
     num_tags : int
         Number of outputs.
+    fast : bool
+        Use the fast forms of its layers (see `mclass.models.fast`). With False, the layers compute as they are
+        written in the model's file; weights, names and, up to rounding, results are the same.
     **options
         What the model's class takes.
 
@@ -96,6 +100,8 @@ def create(name: str, num_tags: int = 50, **options) -> WaveformModel:
     Traceback (most recent call last):
     mclass.errors.ModelError: unknown model 'cnn2d' (did you mean 'cnn_2d'?); available: ...
     """
+    if not isinstance(fast, bool):
+        raise ModelError(f"fast is True or False, got {shortened(fast)}")
     if not isinstance(name, str) or name not in _MODELS:
         raise ModelError(unknown_name("model", name, list()))
     module, cls, preset = _MODELS[name]
@@ -122,7 +128,7 @@ def create(name: str, num_tags: int = 50, **options) -> WaveformModel:
     if wrong is not None:
         raise ModelError(str(wrong))
     model.architecture, model.options = name, dict(options)
-    return model
+    return accelerate(model) if fast else model
 
 
 @contextlib.contextmanager

@@ -21,41 +21,22 @@ from torch import nn
 from mclass.augmentations.base import check_sample_rate
 from mclass.frontends import Raw
 from mclass.models.base import WaveformModel, check_num_tags
+from mclass.models.layers.blocks import ConvBlock1d
 
 # Width of each block. The first strides by 3, the last keeps its one moment, those between pool by 3.
 CHANNELS = (128, 128, 128, 256, 256, 256, 256, 256, 256, 512, 512)
 
 
-class SampleBlock(nn.Module):
-    """Convolution over time, batch norm, ReLU, max-pooling, on pictures of height 1.
+class SampleBlock(ConvBlock1d):
+    """Convolution over three samples, batch norm, ReLU, max-pooling over three: a `ConvBlock1d` like any other.
 
-    The same numbers as `ConvBlock1d`. Only pictures can be laid out so that the channels of
-    one moment are neighbours in memory, which convolutions like best, most of all in bf16.
-
-    Shapes: ``(batch, in_channels, 1, time)`` to ``(batch, out_channels, 1, steps // pool)``, where
-    ``steps = (time + 2 * padding - kernel) // stride + 1``.
+    It has a name of its own because its fast form is another (see `mclass.models.fast`).
 
     Examples
     --------
-    >>> SampleBlock(1, 128, pool=3)(torch.zeros(2, 1, 1, 243)).shape
-    torch.Size([2, 128, 1, 81])
+    >>> SampleBlock(1, 128, pool=3)(torch.zeros(2, 1, 243)).shape
+    torch.Size([2, 128, 81])
     """
-
-    def __init__(
-        self, in_channels: int, out_channels: int, pool: int, kernel: int = 3, padding: int = 1, stride: int = 1
-    ):
-        super().__init__()
-        # Holds the weights, is not called.
-        self.conv = nn.Conv1d(in_channels, out_channels, kernel, stride=stride, padding=padding)
-        self.norm = nn.BatchNorm2d(out_channels)
-        self.pool = nn.MaxPool2d((1, pool)) if pool > 1 else nn.Identity()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        conv = self.conv
-        weight = conv.weight[:, :, None].contiguous(memory_format=torch.channels_last)
-        stride, padding = (1, *conv.stride), (0, *conv.padding)
-        x = nn.functional.conv2d(x, weight, conv.bias, stride=stride, padding=padding)
-        return torch.relu(self.pool(self.norm(x)))  # ReLU last: see ConvBlock1d
 
 
 class SampleCNN(WaveformModel):
@@ -103,10 +84,11 @@ class SampleCNN(WaveformModel):
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
         """Map waveforms to what the last block gives, shape ``(batch, 512, samples // 59049)``."""
         self.check(waveform)
-        return self.blocks(self.frontend(waveform)[:, :, None])[:, :, 0]
+        x = self.frontend(waveform)  # (batch, 1, samples)
+        return self.blocks(x)  # (batch, 512, samples // 59049)
 
     def embed(self, waveform: torch.Tensor) -> torch.Tensor:
-        return self.features(waveform).mean(dim=2)
+        return self.features(waveform).mean(dim=2)  # (batch, 512)
 
 
 class CLMRSampleCNN(SampleCNN):
@@ -175,16 +157,17 @@ class SqueezeExcitationBlock(nn.Module):
 
     def excite(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``(batch, out_channels, time)`` to the weight of each channel, shape ``(batch, out_channels)``."""
-        squeezed = x.mean(dim=2)
-        return torch.sigmoid(self.dense2(torch.relu(self.dense1(squeezed))))
+        squeezed = x.mean(dim=2)  # (batch, out_channels)
+        hidden = torch.relu(self.dense1(squeezed))  # (batch, out_channels)
+        return torch.sigmoid(self.dense2(hidden))  # (batch, out_channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        change = torch.relu(self.norm1(self.conv1(x)))
-        change = self.norm2(self.conv2(change))
-        change = change * self.excite(change)[:, :, None]
+        change = torch.relu(self.norm1(self.conv1(x)))  # (batch, out_channels, steps)
+        change = self.norm2(self.conv2(change))  # the same shape
+        change = change * self.excite(change)[:, :, None]  # the same shape
         if self.conv3 is not None:
-            x = self.norm3(self.conv3(x))
-        return torch.relu(self.pool(x + change))  # ReLU last: see ConvBlock1d
+            x = self.norm3(self.conv3(x))  # the same shape
+        return self.pool(torch.relu(x + change))  # (batch, out_channels, steps // pool)
 
 
 class SampleCNNSE(WaveformModel):
@@ -220,7 +203,9 @@ class SampleCNNSE(WaveformModel):
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
         """Map waveforms to what the last block gives, shape ``(batch, 512, samples // 59049)``."""
         self.check(waveform)
-        return self.blocks(self.frontend(waveform))
+        x = self.frontend(waveform)  # (batch, 1, samples)
+        return self.blocks(x)  # (batch, 512, samples // 59049)
 
     def embed(self, waveform: torch.Tensor) -> torch.Tensor:
-        return self.dense(self.features(waveform).mean(dim=2))
+        x = self.features(waveform).mean(dim=2)  # (batch, 512)
+        return self.dense(x)  # (batch, 512)

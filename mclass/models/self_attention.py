@@ -49,7 +49,7 @@ class SelfAttentionCNN(WaveformModel):
             ResidualBlock2d(128, 128, stride=2),  # 128 × 32 × 235
             ResidualBlock2d(128, 256, stride=2),  # 256 × 16 × 118
             *(ResidualBlock2d(256, 256, stride=(2, 1)) for _ in range(4)),  # 256 × 1 × 118
-        ).to(memory_format=torch.channels_last)
+        )
         # Random, but not learned: the original draws it once with this seed, and its weights do not contain it.
         token = torch.from_numpy(np.random.RandomState(0).random_sample(256)).float()
         self.register_buffer("class_token", token, persistent=False)
@@ -62,16 +62,20 @@ class SelfAttentionCNN(WaveformModel):
     def tokens(self, waveform: torch.Tensor) -> torch.Tensor:
         """Map waveforms to what the encoder reads, the class token first: shape ``(batch, 1 + time, 256)``."""
         self.check(waveform)
-        x = self.blocks(self.input_norm(self.frontend(waveform)))  # (batch, 256, 1, time)
-        moments = x[:, :, 0].transpose(1, 2)
-        return torch.cat([self.class_token.expand(x.shape[0], 1, -1), moments], dim=1)
+        x = self.input_norm(self.frontend(waveform))  # (batch, 1, 128, frames)
+        x = self.blocks(x)  # (batch, 256, 1, time)
+        moments = x[:, :, 0].transpose(1, 2)  # (batch, time, 256)
+        token = self.class_token.expand(x.shape[0], 1, -1)  # (batch, 1, 256)
+        return torch.cat([token, moments], dim=1)  # (batch, 1 + time, 256)
 
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
         """Map waveforms to what the encoder makes of each moment, shape ``(batch, 256, time)``."""
-        return self.encoder(self.tokens(waveform))[:, 1:].transpose(1, 2)
+        x = self.encoder(self.tokens(waveform))  # (batch, 1 + time, 256)
+        return x[:, 1:].transpose(1, 2)  # (batch, 256, time)
 
     def embed(self, waveform: torch.Tensor) -> torch.Tensor:
-        return self.pooler(self.encoder(self.tokens(waveform))[:, 0])
+        x = self.encoder(self.tokens(waveform))  # (batch, 1 + time, 256)
+        return self.pooler(x[:, 0])  # (batch, 256)
 
     def attention(self, waveform: torch.Tensor, layer: int = -1) -> torch.Tensor:
         """How much each moment takes from each other, shape ``(batch, heads, 1 + time, 1 + time)``.

@@ -70,10 +70,12 @@ class ShortChunkCNN(WaveformModel):
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
         """Map waveforms to what the last block gives, shape ``(batch, channels[-1], 1, time)``."""
         self.check(waveform)
-        return self.blocks(self.input_norm(self.frontend(waveform)))
+        x = self.input_norm(self.frontend(waveform))  # (batch, 1, 128, frames)
+        return self.blocks(x)  # (batch, channels[-1], 1, time)
 
     def embed(self, waveform: torch.Tensor) -> torch.Tensor:
-        return self.dense(self.features(waveform).amax(dim=(2, 3)))
+        x = self.features(waveform).amax(dim=(2, 3))  # (batch, channels[-1])
+        return self.dense(x)  # (batch, channels[-1])
 
 
 class ShortChunkCNNRes(ShortChunkCNN):
@@ -99,5 +101,4 @@ class ShortChunkCNNRes(ShortChunkCNN):
         check_widths(channels, len(CHANNELS))
         self.min_samples = self.frontend.min_samples
         inputs = (1, *channels[:-1])
-        blocks = nn.Sequential(*(ResidualBlock2d(i, o, stride=2) for i, o in zip(inputs, channels, strict=True)))
-        return blocks.to(memory_format=torch.channels_last)
+        return nn.Sequential(*(ResidualBlock2d(i, o, stride=2) for i, o in zip(inputs, channels, strict=True)))

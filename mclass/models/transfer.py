@@ -14,6 +14,7 @@ from torch import nn
 
 from mclass.errors import ModelError, unknown_name
 from mclass.models.base import WaveformModel
+from mclass.models.fast import accelerated
 from mclass.models.registry import create
 
 NOTHING, ALL_BUT_HEAD = "nothing", "everything but head"
@@ -109,7 +110,7 @@ def with_new_head(model: WaveformModel, num_tags: int) -> WaveformModel:
             f"{type(model).__name__} was not made by mclass.models.create, so its last layer cannot be made anew "
             "here; give your class another head yourself"
         )
-    copy = create(architecture, num_tags=num_tags, **model.options)
+    copy = create(architecture, num_tags=num_tags, fast=accelerated(model), **model.options)
     rest = {name: value for name, value in model.state_dict().items() if not name.startswith("head.")}
     missing, unknown = copy.load_state_dict(rest, strict=False)
     if unknown or any(not name.startswith("head.") for name in missing):

@@ -62,7 +62,7 @@ class MusicTaggingTransformer(WaveformModel):
             ResidualBlock2d(1, 16, stride=1, pool=(2, 2)),  # 16 × 64 × 215
             ResidualBlock2d(16, 16, stride=1, pool=(2, 2)),  # 16 × 32 × 107
             ResidualBlock2d(16, 16, stride=1, pool=(2, 1)),  # 16 × 16 × 107
-        ).to(memory_format=torch.channels_last)
+        )
         self.project = nn.Linear(16 * 16, 256)
         self.class_token = nn.Parameter(torch.randn(256))
         self.positions = nn.Parameter(torch.randn(1, 1 + max_moments, 256))
@@ -90,17 +90,21 @@ class MusicTaggingTransformer(WaveformModel):
     def tokens(self, waveform: torch.Tensor) -> torch.Tensor:
         """Map waveforms to what the encoder reads, the class token first: shape ``(batch, 1 + time, 256)``."""
         self.check(waveform)
-        x = self.blocks(self.input_norm(self.frontend(waveform)))  # (batch, 16, 16, time)
+        x = self.input_norm(self.frontend(waveform))  # (batch, 1, 128, frames)
+        x = self.blocks(x)  # (batch, 16, 16, time)
         moments = self.project(x.permute(0, 3, 1, 2).flatten(2))  # (batch, time, 256)
-        x = torch.cat([self.class_token.expand(x.shape[0], 1, -1), moments], dim=1)
-        return self.dropout(x + self.positions[:, : x.shape[1]])
+        token = self.class_token.expand(x.shape[0], 1, -1)  # (batch, 1, 256)
+        x = torch.cat([token, moments], dim=1)  # (batch, 1 + time, 256)
+        return self.dropout(x + self.positions[:, : x.shape[1]])  # (batch, 1 + time, 256)
 
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
         """Map waveforms to what the encoder makes of each moment, shape ``(batch, 256, time)``."""
-        return self.encoder(self.tokens(waveform))[:, 1:].transpose(1, 2)
+        x = self.encoder(self.tokens(waveform))  # (batch, 1 + time, 256)
+        return x[:, 1:].transpose(1, 2)  # (batch, 256, time)
 
     def embed(self, waveform: torch.Tensor) -> torch.Tensor:
-        return self.norm(self.encoder(self.tokens(waveform))[:, 0])
+        x = self.encoder(self.tokens(waveform))  # (batch, 1 + time, 256)
+        return self.norm(x[:, 0])  # (batch, 256)
 
     def attention(self, waveform: torch.Tensor, layer: int = -1) -> torch.Tensor:
         """How much each moment takes from each other, shape ``(batch, heads, 1 + time, 1 + time)``.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import dropout, gelu
 
 
 class SelfAttention(nn.Module):
@@ -56,19 +56,28 @@ class SelfAttention(nn.Module):
 
     def project(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Queries, keys and values of all heads, each of shape ``(batch, heads, time, dim // heads)``."""
-        q, k, v = self.qkv(x).chunk(3, dim=-1) if self.fused else (self.query(x), self.key(x), self.value(x))
-        return tuple(part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
+        # 3 × (batch, time, dim)
+        qkv = self.qkv(x).chunk(3, dim=-1) if self.fused else (self.query(x), self.key(x), self.value(x))
+        heads = [y.unflatten(-1, (self.heads, -1)) for y in qkv]  # 3 × (batch, time, heads, dim // heads)
+        return tuple(y.transpose(1, 2) for y in heads)  # 3 × (batch, heads, time, dim // heads)
 
     def weights(self, x: torch.Tensor) -> torch.Tensor:
         """How much moment i takes from moment j, shape ``(batch, heads, i, j)``; the sum over j is 1."""
-        q, k, _ = self.project(x)
-        return (q @ k.transpose(2, 3) / q.shape[-1] ** 0.5).softmax(dim=-1)
+        q, k, _ = self.project(x)  # each (batch, heads, time, dim // heads)
+        return _attention(q, k)  # (batch, heads, time, time)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        q, k, v = self.project(x)
-        # The softmax of `weights` times v, without keeping the weights of all pairs.
-        x = scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
-        return self.output(x.transpose(1, 2).flatten(2))  # heads side by side: (batch, time, dim)
+        q, k, v = self.project(x)  # each (batch, heads, time, dim // heads)
+        weights = _attention(q, k)  # (batch, heads, time, time)
+        weights = dropout(weights, self.dropout, self.training)  # the same shape
+        gathered = weights @ v  # (batch, heads, time, dim // heads)
+        gathered = gathered.transpose(1, 2).flatten(2)  # (batch, time, dim): heads side by side
+        return self.output(gathered)  # (batch, time, dim)
+
+
+def _attention(q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+    scores = q @ k.transpose(2, 3) / q.shape[-1] ** 0.5  # (batch, heads, time, time)
+    return scores.softmax(dim=-1)  # the same shape; each row sums to 1
 
 
 class PostNormLayer(nn.Module):
@@ -95,9 +104,10 @@ class PostNormLayer(nn.Module):
         return self.attention.weights(x)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.norm1(x + self.dropout(self.attention(x)))
-        change = self.output(nn.functional.gelu(self.hidden(x)))
-        return self.norm2(x + self.dropout(change))
+        x = self.norm1(x + self.dropout(self.attention(x)))  # (batch, time, dim)
+        change = gelu(self.hidden(x))  # (batch, time, hidden)
+        change = self.output(change)  # (batch, time, dim)
+        return self.norm2(x + self.dropout(change))  # (batch, time, dim)
 
 
 class PreNormLayer(nn.Module):
@@ -126,9 +136,10 @@ class PreNormLayer(nn.Module):
         return self.attention.weights(self.norm1(x))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x + self.dropout(self.attention(self.norm1(x)))
-        change = self.dropout(nn.functional.gelu(self.hidden(self.norm2(x))))
-        return x + self.dropout(self.output(change))
+        x = x + self.dropout(self.attention(self.norm1(x)))  # (batch, time, dim)
+        change = gelu(self.hidden(self.norm2(x)))  # (batch, time, hidden)
+        change = self.output(self.dropout(change))  # (batch, time, dim)
+        return x + self.dropout(change)  # (batch, time, dim)
 
 
 class Encoder(nn.Sequential):

@@ -56,9 +56,8 @@ class ConvBlock1d(nn.Module):
         self.pool = nn.MaxPool1d(pool) if pool > 1 else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        # ReLU never changes which value is the largest, so pooling first gives the same result
-        # and leaves ReLU a fraction of the values.
-        return torch.relu(self.pool(self.norm(self.conv(x))))
+        x = self.norm(self.conv(x))  # (batch, out_channels, steps)
+        return self.pool(torch.relu(x))  # (batch, out_channels, steps // pool)
 
 
 class ConvBlock2d(nn.Module):
@@ -99,12 +98,9 @@ class ConvBlock2d(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.norm(self.conv(x))
-        # Pooling first is faster and, for activations that never fall, exact: see ConvBlock1d. GELU falls before
-        # it rises (to -0.17 at -0.75), so its largest value need not be that of the largest input.
-        rises = not isinstance(self.activation, nn.GELU)
-        x = self.activation(self.pool(x)) if rises else self.pool(self.activation(x))
-        return self.dropout(x)
+        x = self.norm(self.conv(x))  # (batch, out_channels, frequency, time)
+        x = self.pool(self.activation(x))  # (batch, out_channels, frequency // pool[0], time // pool[1])
+        return self.dropout(x)  # the same shape
 
 
 class ResidualBlock2d(nn.Module):
@@ -148,11 +144,11 @@ class ResidualBlock2d(nn.Module):
         self.pool = nn.MaxPool2d(pool) if pool not in (1, (1, 1)) else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        change = torch.relu(self.norm1(self.conv1(x)))
-        change = self.norm2(self.conv2(change))
+        change = torch.relu(self.norm1(self.conv1(x)))  # (batch, out_channels, frequency / stride, time / stride)
+        change = self.norm2(self.conv2(change))  # the same shape
         if self.conv3 is not None:
-            x = self.norm3(self.conv3(x))
-        return torch.relu(self.pool(x + change))  # ReLU last: see ConvBlock1d
+            x = self.norm3(self.conv3(x))  # the same shape
+        return self.pool(torch.relu(x + change))  # (batch, out_channels, frequency / stride / pool, …)
 
 
 def conv_blocks_2d(
@@ -184,5 +180,4 @@ def conv_blocks_2d(
     for i, (outputs, pool) in enumerate(zip(channels, pools, strict=True)):
         blocks.append(ConvBlock2d(inputs, outputs, pool, activation, dropout if i < last else 0.0))
         inputs = outputs
-    # The channels of one time-frequency point side by side in memory: the same numbers, about 1.5 times as fast.
-    return blocks.to(memory_format=torch.channels_last)
+    return blocks

@@ -111,7 +111,9 @@ def _is_here(name: str) -> bool:
     return _local(info(name)) is not None or (home() / "checkpoints" / f"{name}.pth").exists()
 
 
-def load(name: str, path: str | os.PathLike | None = None, *, progress: bool = True) -> WaveformModel:
+def load(
+    name: str, path: str | os.PathLike | None = None, *, progress: bool = True, fast: bool = True
+) -> WaveformModel:
     """A model with its published weights.
 
     Parameters
@@ -125,6 +127,8 @@ def load(name: str, path: str | os.PathLike | None = None, *, progress: bool = T
         the download in ``MCLASS_HOME/checkpoints``.
     progress : bool
         Show a bar while downloading.
+    fast : bool
+        As for `mclass.models.create`.
 
     Returns
     -------
@@ -152,16 +156,16 @@ def load(name: str, path: str | os.PathLike | None = None, *, progress: bool = T
     >>> mclass.inference.tag("song.mp3", model).top(3)  # doctest: +SKIP
     """
     if name in pons.CATALOGUE:
-        return pons.load(name, path, progress=progress)
+        return pons.load(name, path, progress=progress, fast=fast)
     if path is None and name in shipped.catalogue():
-        return shipped.load(name)
+        return shipped.load(name, fast=fast)
     if path is not None:
         architecture = CATALOGUE[name].architecture if name in CATALOGUE else name
         if architecture not in TABLES:
             known = ", ".join(sorted(TABLES))
             raise ModelError(f"{unknown_name('published model', name, list())}; with path=, also: {known}")
         names = CATALOGUE[name].tags if name in CATALOGUE else _TAGS.get(architecture)
-        return _build(architecture, Path(path), names)
+        return _build(architecture, Path(path), names, fast)
     checkpoint = info(name)
     local = _local(checkpoint)
     if local is not None:
@@ -170,7 +174,7 @@ def load(name: str, path: str | os.PathLike | None = None, *, progress: bool = T
                 f"{local} is not the published {name}: its SHA-256 is {file_sha256(local)}, expected "
                 f"{checkpoint.sha256}. To use it as it is: load({name!r}, path=...)"
             )
-        return _build(checkpoint.architecture, local, checkpoint.tags)
+        return _build(checkpoint.architecture, local, checkpoint.tags, fast)
     target = home() / "checkpoints" / f"{name}.pth"
     if not target.exists() and checkpoint.sha256 is None:
         warnings.warn(
@@ -178,10 +182,10 @@ def load(name: str, path: str | os.PathLike | None = None, *, progress: bool = T
             stacklevel=2,
         )
     download(checkpoint.url, target, checkpoint.sha256, progress)
-    return _build(checkpoint.architecture, target, checkpoint.tags)
+    return _build(checkpoint.architecture, target, checkpoint.tags, fast)
 
 
-def from_original(name: str, state_dict: Mapping[str, torch.Tensor]) -> WaveformModel:
+def from_original(name: str, state_dict: Mapping[str, torch.Tensor], *, fast: bool = True) -> WaveformModel:
     """Build a model from the weights of its original implementation.
 
     Parameters
@@ -191,6 +195,8 @@ def from_original(name: str, state_dict: Mapping[str, torch.Tensor]) -> Waveform
     state_dict : mapping of str to torch.Tensor
         Under the original names, with whatever compiled models, DDP or Lightning put before them. Buffers that are
         no weights (mel filters, windows) may be absent.
+    fast : bool
+        As for `mclass.models.create`.
 
     Returns
     -------
@@ -227,7 +233,7 @@ def from_original(name: str, state_dict: Mapping[str, torch.Tensor]) -> Waveform
     ours.pop(None, None)
     output = max(path for path in TABLES[name].values() if path.startswith("head")) + ".weight"
     num_tags = len(ours[output]) if output in ours and ours[output].ndim else 50
-    model = models.create(name, num_tags=num_tags)
+    model = models.create(name, num_tags=num_tags, fast=fast)
     own = model.state_dict()
     for key, value in ours.items():
         if key not in own or own[key].shape != value.shape:
@@ -246,12 +252,12 @@ def from_original(name: str, state_dict: Mapping[str, torch.Tensor]) -> Waveform
     return model.eval()
 
 
-def _build(architecture: str, path: Path, names: Sequence[str] | None) -> WaveformModel:
+def _build(architecture: str, path: Path, names: Sequence[str] | None, fast: bool) -> WaveformModel:
     weights = find_weights(read_torch(path))
     if weights is None:
         raise ModelError(f"{path} is a torch file, but it does not hold the weights of a model")
     try:
-        model = from_original(architecture, weights)
+        model = from_original(architecture, weights, fast=fast)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
     if names is not None and model.num_tags != len(names):

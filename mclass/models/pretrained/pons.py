@@ -95,7 +95,9 @@ CATALOGUE = {
 }
 
 
-def load(name: str, path: str | os.PathLike | None = None, *, progress: bool = True) -> WaveformModel:
+def load(
+    name: str, path: str | os.PathLike | None = None, *, progress: bool = True, fast: bool = True
+) -> WaveformModel:
     """One of the four taggers; `mclass.pretrained.load` calls this.
 
     Parameters
@@ -108,6 +110,8 @@ def load(name: str, path: str | os.PathLike | None = None, *, progress: bool = T
         what ``pip download`` gets from the index that it is set up for.
     progress : bool
         Let pip say what it does.
+    fast : bool
+        As for `mclass.models.create`.
 
     Raises
     ------
@@ -121,7 +125,7 @@ def load(name: str, path: str | os.PathLike | None = None, *, progress: bool = T
     entry = CATALOGUE[name]
     source = Path(path) if path is not None else _given() or _kept() or _installed(entry) or fetch(progress)
     data = _data(entry, source)
-    model = models.create(entry.architecture, num_tags=len(entry.tags))
+    model = models.create(entry.architecture, num_tags=len(entry.tags), fast=fast)
     model.load_state_dict(tensorflow.read(data, entry.architecture, model.state_dict()), strict=False)
     model.tags = [*entry.tags]
     return model.eval()

@@ -70,12 +70,12 @@ def _about(path: Path) -> dict:
     return json.loads(header["__metadata__"]["mclass"])
 
 
-def load(name: str) -> WaveformModel:
-    """The model with its weights, in eval mode."""
+def load(name: str, *, fast: bool = True) -> WaveformModel:
+    """The model with its weights, in eval mode; `fast` as for `mclass.models.create`."""
     from safetensors.torch import load_file
 
     entry = catalogue()[name]
-    model = models.create(entry.architecture, num_tags=len(entry.tags), **entry.options)
+    model = models.create(entry.architecture, num_tags=len(entry.tags), fast=fast, **entry.options)
     weights = load_file(FOLDER / entry.path)
     model.load_state_dict({key: value.to(model.state_dict()[key].dtype) for key, value in weights.items()})
     model.tags = [*entry.tags]
