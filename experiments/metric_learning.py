@@ -51,6 +51,7 @@ from experiments import runs
 from experiments.runs import interval
 from mclass import inference, losses, metrics, models, training
 from mclass.datasets import MusicDataset
+from mclass.models.fast import accelerate
 from mclass.models.layers.blocks import ConvBlock1d
 from mclass.models.musicnn import HEIGHTS, LENGTHS, Horizontal, Vertical
 from mclass.tags import NOTIONS
@@ -89,7 +90,7 @@ def network(name: str, num_tags: int) -> models.WaveformModel:
         ConvBlock1d(channels, width, pool=1, kernel=7, padding=3) for channels in (found, width, width)
     )
     musicnn.dense[0] = nn.Linear(2 * (found + 3 * width), 200)
-    return model
+    return accelerate(model)
 
 
 def task(way: str, model: models.WaveformModel, num_triplets: int, scores: dict) -> training.Task:

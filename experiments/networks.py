@@ -39,6 +39,7 @@ from experiments.augmentation import few_artists, visited
 from mclass import inference, losses, metrics, models, training
 from mclass.datasets import MusicDataset
 from mclass.models import WaveformModel
+from mclass.models.fast import accelerate
 from mclass.models.layers.blocks import ConvBlock1d
 from mclass.models.musicnn import HEIGHTS, LENGTHS, Horizontal, Vertical
 from mclass.models.sample_cnn import CHANNELS, SampleBlock
@@ -69,7 +70,7 @@ def narrow(network: WaveformModel) -> WaveformModel:
             ConvBlock1d(channels, width, pool=1, kernel=7, padding=3) for channels in (found, width, width)
         )
         network.dense[0] = nn.Linear(2 * (found + 3 * width), 200)
-        return network
+        return accelerate(network)
     widths = [width // 8 for width in CHANNELS]
     network.blocks = nn.Sequential(
         SampleBlock(1, widths[0], pool=1, stride=3, padding=network.first_padding),
@@ -77,7 +78,7 @@ def narrow(network: WaveformModel) -> WaveformModel:
         SampleBlock(widths[9], widths[10], pool=1, kernel=network.last_kernel, padding=network.last_kernel // 2),
     )
     network.head[1] = nn.Linear(widths[10], network.num_tags)
-    return network
+    return accelerate(network)
 
 
 def create(name: str, num_tags: int) -> WaveformModel:
