@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import torch
 from tones import Tones, small
+from training_distributed import PARADIGMS, Plain
 
 from mclass import augmentations, inference, losses, metrics, models, training
 from mclass._utils import memory
@@ -359,6 +360,20 @@ def test_tensorboard_events(tmp_path):
     for name in ("train_loss", "valid_roc_auc", "learning_rate"):
         logged = [(event.step, event.value) for event in events.Scalars(name)]
         assert logged == [(i, pytest.approx(value)) for i, value in enumerate(result.history[name])]
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_checking_the_data_changes_nothing_and_preparing_does(paradigm):
+    task, train, valid = PARADIGMS[paradigm](Plain()), Tones(28), Tones(9, seed=1)
+    before = {module: dict(vars(module)) for module in task.modules()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", metrics.UndefinedTagsWarning)
+        task.check_data(train, valid)
+    for module, values in before.items():
+        assert vars(module).keys() == values.keys()
+        assert all(vars(module)[name] is value for name, value in values.items()), type(module)
+    task.prepare(train, valid)
+    assert task.model.tags == train.tags
 
 
 def test_tags_without_examples_are_named_once():

@@ -161,7 +161,7 @@ def fit(
     )  # fmt: skip
     task.check_data(train, valid)
     _check_task(task, train, valid, options.processes)
-    task.model.tags = list(train.tags)
+    task.prepare(train, valid)
     config = run_folder.configuration(task, train, valid, options)
     with run_folder.opened(task, config, options) as keeper:
         if not keeper.has_all(epochs):

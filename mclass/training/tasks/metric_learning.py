@@ -22,11 +22,11 @@ from mclass.datasets.triplets import SAMPLINGS as DRAWN
 from mclass.datasets.triplets import BalancedShares, TripletCrops
 from mclass.distributed import Gather, gathered, place
 from mclass.errors import DatasetError, ModelError
-from mclass.inference import evaluating
 from mclass.losses.base import unit
 from mclass.models import WaveformModel
 from mclass.training.engine import distributed
 from mclass.training.tasks.metric_options import LABEL_LOSSES, check_options, described, notion_of_tags
+from mclass.training.tasks.self_supervised import output_shape
 from mclass.training.tasks.task import Task, describe_unknown
 
 NEIGHBOURS = (1, 2, 4, 8)
@@ -182,21 +182,28 @@ class MetricLearning(Task):
                 f"training clips have {len(train.tags)} tags, validation clips {len(valid.tags)} and the model "
                 f"{self.model.num_tags} outputs; all must be the same tags (create the model with num_tags=)"
             )
-        self.model.multilabel = train.multilabel
-        with evaluating(self.model):
-            silence = torch.zeros(1, self.model.num_samples, device=next(self.model.parameters()).device)
-            dim = self.model.embed(silence).shape[1]
+        (dim,) = output_shape(self.model)
         if dim % self.num_notions:
             raise ModelError(
                 f"an embedding of {dim} dimensions has no {self.num_notions} equal blocks; create the model with "
                 f"a dim that {self.num_notions} divides, or change the loss's num_notions"
             )
         if self.num_notions > 1:
-            self._notion_of = notion_of_tags(train, self.notions)
+            notion_of_tags(train, self.notions)
         try:
-            triplets = mining.tag_triplets(valid.labels, 10 * len(valid), tracks=valid.track_ids, tags=valid.tags)
+            judged_triplets(valid)
         except ValueError as error:
             raise DatasetError(f"the {len(valid)} validation clips cannot be judged: {error}") from None
+
+    def prepare(self, train: MusicDataset, valid: MusicDataset) -> None:
+        """Know the notion of each tag, and the triplets that the model is judged by."""
+        super().prepare(train, valid)
+        self.model.multilabel = train.multilabel
+        if self.num_notions > 1:
+            self._notion_of = notion_of_tags(train, self.notions)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", mining.MiningWarning)  # `check_data` has warned
+            triplets = judged_triplets(valid)
         self._valid_tracks = valid.track_ids
         self._valid = triplets, (self._notion_of[triplets.tag] if self.num_notions > 1 else 0 * triplets.tag)
 
@@ -356,3 +363,8 @@ class MetricLearning(Task):
             z = [self.triplet_loss.block(part, notion.to(outputs.device)) for part in z]
         loss = losses.TripletLoss(self.margin, self.distance)(*z)
         return {"valid_loss": loss, **{f"valid_recall@{k}": value for k, value in recall.items()}}
+
+
+def judged_triplets(valid: MusicDataset) -> mining.Triplets:
+    """Triplets of whole validation clips, ten for each clip; the same in every epoch."""
+    return mining.tag_triplets(valid.labels, 10 * len(valid), tracks=valid.track_ids, tags=valid.tags)

@@ -69,12 +69,15 @@ class Regression(Tagging):
                 f"a regression needs all numbers of each clip, but {unknown}. Leave these clips out of the "
                 "table of labels (in Python: dataset.subset(dataset.known.all(1))), or fill in what is missing"
             )
-        self.partly_labelled = False
-        self.spread = torch.from_numpy(train.labels).float().std(0, unbiased=False)
-        if len(valid) < 2 or not varying(torch.from_numpy(valid.labels), self.spread).any():
+        if len(valid) < 2 or not varying(torch.from_numpy(valid.labels), spread(train)).any():
             raise DatasetError(
                 f"the labels of the {len(valid)} validation clips are all alike: nothing to explain"
             )
+
+    def prepare(self, train: MusicDataset, valid: MusicDataset) -> None:
+        """Know by how much the numbers vary in training."""
+        super().prepare(train, valid)
+        self.spread = spread(train)
 
     def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Mean squared error, both ``(batch, num_tags)``."""
@@ -89,6 +92,11 @@ class Regression(Tagging):
         error, which = (outputs - labels).square().mean(0), varying(labels, self.spread.to(labels.device))
         explained = 1 - error[which] / labels[:, which].var(0, unbiased=False)
         return {"valid_loss": error.mean(), "valid_r2": explained.mean()}
+
+
+def spread(dataset: MusicDataset) -> torch.Tensor:
+    """Standard deviation of each number among the clips of a data set, shape ``(n,)``."""
+    return torch.from_numpy(dataset.labels).float().std(0, unbiased=False)
 
 
 def varying(labels: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:

@@ -101,7 +101,7 @@ class Tagging(Task):
         self.augment = nn.ModuleList(_augmentations(augment))
         self.criterion, self.label_smoothing = criterion, label_smoothing
         self.undefined_named = False  # tags without examples are named once, not every epoch
-        self.partly_labelled: bool | None = None  # whether labels may be unknown; until `check_data`, looked up
+        self.partly_labelled: bool | None = None  # whether labels may be unknown; until `prepare`, looked up
 
     @property
     def options(self) -> dict:
@@ -122,6 +122,12 @@ class Tagging(Task):
         """Refuse data of another kind, and name tags without examples."""
         super().check_data(train, valid)
         check_labels(self, train, valid)
+
+    def prepare(self, train: MusicDataset, valid: MusicDataset) -> None:
+        """Know whether labels may be unknown; tags that cannot be scored have been named."""
+        super().prepare(train, valid)
+        self.partly_labelled = train.partly_labelled or valid.partly_labelled
+        self.undefined_named = True
 
     def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Mean loss of logits against multi-hot or one-hot labels, both ``(batch, num_tags)``; NaN is unknown."""
@@ -239,8 +245,7 @@ def check_labels(task: Tagging, train: MusicDataset, valid: MusicDataset) -> Non
             f"the model has {task.model.num_tags} outputs and the data {len(train.tags)} tags; "
             f"create it with num_tags={len(train.tags)}"
         )
-    task.partly_labelled = train.partly_labelled or valid.partly_labelled
-    if task.partly_labelled:
+    if train.partly_labelled or valid.partly_labelled:
         check_masking(task.multilabel, task.criterion or losses.BCELoss())
     absent = [tag for tag, count in zip(train.tags, train.tag_counts, strict=True) if not count]
     if absent:
@@ -259,7 +264,6 @@ def check_labels(task: Tagging, train: MusicDataset, valid: MusicDataset) -> Non
                 f"{len(undefined)} of {len(valid.tags)} tags have no positive or no negative example among the "
                 f"validation clips and are left out of its scores: {', '.join(undefined)}"
             )
-            task.undefined_named = True
 
 
 def check_masking(multilabel: bool, criterion: nn.Module) -> None:

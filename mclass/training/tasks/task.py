@@ -110,11 +110,15 @@ class Task(lightning.LightningModule):
     # ---- what it learns from, and what it is judged on
 
     def check_data(self, train: MusicDataset, valid: MusicDataset) -> None:
-        """Refuse data that the task cannot learn from or be judged on."""
+        """Refuse data that the task cannot learn from or be judged on; look, and change nothing."""
         for split in (train, valid):
             if len(split) == 0:
                 raise DatasetError(f"a split of {split.name!r} has no clips; training needs clips in both")
             check_sample_rate(self.model, split)
+
+    def prepare(self, train: MusicDataset, valid: MusicDataset) -> None:
+        """Take over what the task must know of data that `check_data` has passed."""
+        self.model.tags = list(train.tags)
 
     def training_set(self, train: MusicDataset, seed: int, pad: bool) -> Dataset:
         """The examples of an epoch, found by ``(epoch, index)``; a batch of them goes to `batch_loss`."""
