@@ -12,11 +12,11 @@ from mclass.augmentations import Mixup
 from mclass.datasets import MusicDataset
 from mclass.errors import DatasetError, ModelError
 from mclass.models import WaveformModel
-from mclass.training.tasks.tagging import Tagging
+from mclass.training.tasks.supervised import Supervised
 from mclass.training.tasks.task import describe_unknown
 
 
-class Regression(Tagging):
+class Regression(Supervised):
     """Mean squared error between the model's outputs and the labels, which are numbers.
 
     Parameters
@@ -51,13 +51,19 @@ class Regression(Tagging):
         if senseless:
             raise TypeError(f"Regression predicts numbers and takes no {', '.join(sorted(senseless))}")
         super().__init__(model, **options)
+        self.multilabel = model.multilabel = True  # each output stands for itself, as each of several tags does
         self.spread = torch.zeros(model.num_tags)  # of the labels in training
         if any(isinstance(one, Mixup) for one in self.augment):
             raise TypeError("Regression takes no Mixup: half of two feelings is not a feeling")
 
+    @property
+    def options(self) -> dict:
+        """What a resumed run must have in common with the run it continues; runs have always kept the two."""
+        return super().options | {"multilabel": self.multilabel, "label_smoothing": 0.0}
+
     def check_data(self, train: MusicDataset, valid: MusicDataset) -> None:
         """Refuse labels that do not fit the model."""
-        super(Tagging, self).check_data(train, valid)
+        super().check_data(train, valid)
         for split in (train, valid):
             if split.labels.shape[1] != self.model.num_tags:
                 raise ModelError(
