@@ -177,9 +177,14 @@ class Task(lightning.LightningModule):
         self._steps_before = self.trainer.global_step
 
     @property
+    def attached(self) -> bool:
+        """Whether a trainer runs the task. Lightning has no public way to ask: without one, `trainer` raises."""
+        return self._trainer is not None
+
+    @property
     def stepped(self) -> bool:
         """Whether the batch that ends made a step, or its gradient waits for that of others (`accumulate`)."""
-        return self._trainer is None or self.trainer.global_step > self._steps_before
+        return not self.attached or self.trainer.global_step > self._steps_before
 
     def configure_optimizers(self):
         """Make the optimizer and the schedule that were asked for."""
