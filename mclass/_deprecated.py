@@ -80,7 +80,7 @@ MODULES = {
     "mclass.pretrained.tensorflow": "mclass.models.pretrained.tensorflow",
     "mclass.profile": "mclass.config",
     "mclass.recipes": "mclass.cli.recipes",
-    "mclass.training.callbacks": "mclass.training.engine.callbacks",
+    "mclass.training.callbacks": "mclass.training.engine.progress",
     "mclass.training.compiling": "mclass.training.engine.compiling",
     "mclass.training.contrastive": "mclass.training.tasks.contrastive",
     "mclass.training.distillation": "mclass.training.tasks.distillation",

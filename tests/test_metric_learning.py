@@ -43,7 +43,7 @@ def still():
 
 def task(loss=None, **options):
     made = training.MetricLearning(still(), loss, **options)
-    made.check_data(TRAIN, VALID)
+    made.prepare(TRAIN, VALID)
     return made.train()
 
 
@@ -323,7 +323,7 @@ def test_neighbours_of_other_tracks():
     valid = Tones(18, seed=1)
     valid.track_ids = np.arange(18) // 2
     made = training.MetricLearning(small(), among="tracks")
-    made.check_data(TRAIN, valid)
+    made.prepare(TRAIN, valid)
     z = torch.randn(18, 3, generator=torch.Generator().manual_seed(1))
     scores = made.evaluate(z, torch.from_numpy(valid.labels).float())
     assert scores["valid_recall@1"] == metrics.recall_among_tracks(z.numpy(), valid.labels, valid.track_ids)[1]

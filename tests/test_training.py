@@ -1,5 +1,7 @@
 """Training: it learns, repeats exactly, survives a kill, and refuses what it cannot train on."""
 
+import dataclasses
+import inspect
 import os
 import signal
 import subprocess
@@ -15,13 +17,15 @@ import pandas as pd
 import pytest
 import torch
 from tones import Tones, small
+from training_distributed import PARADIGMS, Plain
 
 from mclass import augmentations, inference, losses, metrics, models, training
 from mclass._utils import memory
 from mclass.datasets import Chunks, EpochSampler, RandomCrops
 from mclass.errors import DatasetError, ModelError
-from mclass.training.engine.callbacks import Keeper
+from mclass.training.engine.options import Options
 from mclass.training.engine.quiet import quiet
+from mclass.training.engine.run_folder import Keeper
 
 TRAIN, VALID = Tones(24), Tones(9, seed=1)
 ABSENT = "mps" if torch.cuda.is_available() else "cuda"
@@ -358,6 +362,20 @@ def test_tensorboard_events(tmp_path):
         assert logged == [(i, pytest.approx(value)) for i, value in enumerate(result.history[name])]
 
 
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_checking_the_data_changes_nothing_and_preparing_does(paradigm):
+    task, train, valid = PARADIGMS[paradigm](Plain()), Tones(28), Tones(9, seed=1)
+    before = {module: dict(vars(module)) for module in task.modules()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", metrics.UndefinedTagsWarning)
+        task.check_data(train, valid)
+    for module, values in before.items():
+        assert vars(module).keys() == values.keys()
+        assert all(vars(module)[name] is value for name, value in values.items()), type(module)
+    task.prepare(train, valid)
+    assert task.model.tags == train.tags
+
+
 def test_tags_without_examples_are_named_once():
     train, valid = Tones(24), Tones(9, seed=1)
     train.labels, valid.labels = train.labels.copy(), valid.labels.copy()
@@ -468,6 +486,14 @@ def test_resume_refuses_other_weights_of_a_loss(tmp_path):
     run(task=task(0.25), epochs=1, folder=tmp_path)
     with pytest.raises(ModelError, match=r"alpha=\[0.25\].* and this one .*alpha=\[0.3\]"):
         run(task=task(0.3), folder=tmp_path, resume=True)
+
+
+def test_fit_and_its_options_agree():
+    """By name and default: they are written down in both places."""
+    taken = {one.name: one.default for one in inspect.signature(training.fit).parameters.values()}
+    del taken["task"], taken["train"], taken["valid"]
+    missing = {dataclasses.MISSING: inspect.Parameter.empty}
+    assert taken == {one.name: missing.get(one.default, one.default) for one in dataclasses.fields(Options)}
 
 
 def test_a_last_batch_of_one_is_left_out():

@@ -317,7 +317,8 @@ def test_data_without_gaps_is_what_it_was():
     assert torch.equal(task.loss(logits, labels), F.binary_cross_entropy_with_logits(logits, labels))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", metrics.UndefinedTagsWarning)
-        task.check_data(data, Tones(9, seed=1))  # from now on nothing is looked for, and NaN is not hidden
+        task.check_data(data, Tones(9, seed=1))
+    task.prepare(data, Tones(9, seed=1))  # from now on nothing is looked for, and NaN is not hidden
     assert task.loss(logits, labels * torch.nan).isnan()
 
 

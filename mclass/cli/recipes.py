@@ -242,7 +242,7 @@ def _task(options: dict, model: WaveformModel, train: MusicDataset, unlabelled: 
     name = _named("task", options.pop("name", None), [each for each in tasks if each != "Task"])
     cls = tasks[name]
     allowed = parameters(cls)
-    if "multilabel" in allowed and issubclass(cls, training.Tagging) and cls is not training.Regression:
+    if "multilabel" in allowed and issubclass(cls, training.Tagging):
         options.setdefault("multilabel", train.multilabel)
     for key, known in LOSSES.items():
         if options.get(key) is not None:

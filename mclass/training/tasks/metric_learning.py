@@ -8,28 +8,29 @@ Taught in: 08_metric_learning.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from mclass import losses, metrics, mining, vocabulary
+from mclass import losses, mining, vocabulary
 from mclass.augmentations import Transform
-from mclass.datasets import Chunks, MusicDataset, RandomCrops
+from mclass.datasets import MusicDataset
 from mclass.datasets.triplets import SAMPLINGS as DRAWN
-from mclass.datasets.triplets import BalancedShares, TripletCrops
-from mclass.distributed import Gather, gathered, place
 from mclass.errors import DatasetError, ModelError
-from mclass.inference import evaluating
 from mclass.losses.base import unit
 from mclass.models import WaveformModel
 from mclass.training.engine import distributed
-from mclass.training.tasks.metric_options import LABEL_LOSSES, check_options, described, notion_of_tags
+from mclass.training.tasks.metric.comparison import Comparison
+from mclass.training.tasks.metric.drawn import Drawn, Errors
+from mclass.training.tasks.metric.judge import Judge
+from mclass.training.tasks.metric.labelled import Labelled
+from mclass.training.tasks.metric.mined import Mined
+from mclass.training.tasks.metric.strategy import Strategy
+from mclass.training.tasks.metric_options import LABEL_LOSSES, check_options, described
+from mclass.training.tasks.self_supervised import output_shape
 from mclass.training.tasks.task import Task, describe_unknown
-
-NEIGHBOURS = (1, 2, 4, 8)
 
 
 class MetricLearning(Task):
@@ -139,22 +140,39 @@ class MetricLearning(Task):
         self.normalise, self.num_triplets, self.clips_per_tag = normalise, num_triplets, clips_per_tag
         self.scores, self.threshold, self.notions, self.augment = scores, threshold, dict(notions), augment
         self.among = among
+        self.comparison = Comparison(self.loss, self.notions)
         check_options(self)
-        self.margin = float(getattr(self.triplet_loss, "margin", 0.4))
-        self.distance = getattr(self.triplet_loss, "distance", "cosine")
-        self._notion_of = torch.empty(0, dtype=torch.long)  # the notion of each tag
-        self._valid: tuple | None = None  # validation triplets, and their notions
-        self._named = False
+        self.strategy = self._strategy_of(self.sampling)
+        self.judge = Judge(self.comparison, among)
+
+    def _strategy_of(self, sampling: str) -> Strategy:
+        if sampling == "errors":
+            return Errors(self.comparison, self.num_triplets, self.scores, self.threshold)
+        if sampling in DRAWN:
+            return Drawn(self.comparison, sampling, self.num_triplets)
+        if sampling == "balanced":
+            return Labelled(self.comparison, self.clips_per_tag)
+        return Mined(self.comparison, sampling, self.clips_per_tag)
 
     @property
     def triplet_loss(self) -> losses.Loss:
         """The part of the loss that compares triplets by tags."""
-        return self.loss.disentangled if isinstance(self.loss, losses.TrackRegularizedLoss) else self.loss
+        return self.comparison.triplet_loss
 
     @property
     def num_notions(self) -> int:
         """Blocks of the embedding, each for a notion of similarity; 1 for a loss that knows no notions."""
-        return getattr(self.triplet_loss, "num_notions", 1)
+        return self.comparison.notions.num
+
+    @property
+    def margin(self) -> float:
+        """What makes a triplet easy; the loss's own, if it has one."""
+        return self.comparison.margin
+
+    @property
+    def distance(self) -> str:
+        """How triplets are compared; the loss's own distance, if it has one."""
+        return self.comparison.distance
 
     @property
     def options(self) -> dict:
@@ -182,61 +200,29 @@ class MetricLearning(Task):
                 f"training clips have {len(train.tags)} tags, validation clips {len(valid.tags)} and the model "
                 f"{self.model.num_tags} outputs; all must be the same tags (create the model with num_tags=)"
             )
-        self.model.multilabel = train.multilabel
-        with evaluating(self.model):
-            silence = torch.zeros(1, self.model.num_samples, device=next(self.model.parameters()).device)
-            dim = self.model.embed(silence).shape[1]
+        (dim,) = output_shape(self.model)
         if dim % self.num_notions:
             raise ModelError(
                 f"an embedding of {dim} dimensions has no {self.num_notions} equal blocks; create the model with "
                 f"a dim that {self.num_notions} divides, or change the loss's num_notions"
             )
-        if self.num_notions > 1:
-            self._notion_of = notion_of_tags(train, self.notions)
-        try:
-            triplets = mining.tag_triplets(valid.labels, 10 * len(valid), tracks=valid.track_ids, tags=valid.tags)
-        except ValueError as error:
-            raise DatasetError(f"the {len(valid)} validation clips cannot be judged: {error}") from None
-        self._valid_tracks = valid.track_ids
-        self._valid = triplets, (self._notion_of[triplets.tag] if self.num_notions > 1 else 0 * triplets.tag)
+        self.comparison.notions.check_data(train)
+        self.judge.check_data(valid)
+
+    def prepare(self, train: MusicDataset, valid: MusicDataset) -> None:
+        """Know the notion of each tag, and the triplets that the model is judged by."""
+        super().prepare(train, valid)
+        self.model.multilabel = train.multilabel
+        self.comparison.notions.prepare(train)
+        self.judge.prepare(valid)
 
     def training_set(self, train: MusicDataset, seed: int, pad: bool) -> Dataset:
         """Triplets of crops, or crops with labels where the batch is searched for triplets or pairs."""
-        if self.sampling not in DRAWN:
-            return RandomCrops(train, self.model.num_samples, seed=seed, pad=pad)
-        return TripletCrops(
-            train,
-            self.model.num_samples,
-            self.num_triplets,
-            sampling=self.sampling,
-            same_track=isinstance(self.loss, losses.TrackRegularizedLoss),
-            scores=self.scores,
-            threshold=self.threshold,
-            seed=seed,
-            pad=pad,
-        )
+        return self.strategy.training_set(train, self.model.num_samples, seed, pad)
 
     def sampler(self, examples: Dataset, batch_size: int, seed: int, rank: int, processes: int) -> Sampler:
         """This process's part of each batch; batches of a few tags where they are searched."""
-        if self.sampling in DRAWN:
-            return super().sampler(examples, batch_size, seed, rank, processes)
-        if batch_size % self.clips_per_tag:
-            raise ValueError(
-                f"batch_size must be a multiple of clips_per_tag={self.clips_per_tag}, got {batch_size}: a batch "
-                "has that many clips of each of its tags"
-            )
-        batches = mining.TagBalancedBatches(
-            examples.dataset.labels,
-            batch_size // self.clips_per_tag,
-            self.clips_per_tag,
-            tags=examples.dataset.tags,
-            seed=seed,
-        )
-        return BalancedShares(batches, rank, processes)
-
-    def validation_set(self, valid: MusicDataset, pad: bool) -> Dataset:
-        """All chunks of each clip."""
-        return Chunks(valid, self.model.num_samples, pad=pad)
+        return self.strategy.sampler(examples, batch_size, seed, rank, processes)
 
     # ---- learning
 
@@ -250,85 +236,25 @@ class MetricLearning(Task):
         z = unit(z) if self.normalise else z
         if not z.isfinite().all():
             return z.sum()  # not finite either: `Task` stops, and keeps the batch
-        if self.sampling in DRAWN:
-            notion = self._notion_of.to(about.device)[about] if self.num_notions > 1 else torch.zeros_like(about)
-            z = z.unbind(1)
-            self._log_difficulty(self.difficulty(z[:3], notion))
-            return self.compare(z, notion)
-        if place()[1] > 1:
-            z, about = Gather.apply(z), gathered(about, dim=0)
-        if self.sampling == "balanced":
-            return self.loss(z, about)
-        triplets, notion, counts = self.mined(z, about)
-        self._log_difficulty(counts)
-        if len(triplets) == 0:  # `mine` has warned
-            return 0 * z.sum()
-        return self.compare([z[rows] for rows in triplets], notion)
+        loss, counts = self.strategy.batch_loss(z, about)
+        if counts is not None and self.attached:
+            shares = {name.replace("-", "_"): share for name, share in counts.shares.items()}
+            self.log_dict(shares, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
+        return loss
 
     def compare(self, z: Sequence[torch.Tensor], notion: torch.Tensor) -> torch.Tensor:
-        """The loss of anchors, positives, negatives and, for track regularisation, clips of the same track.
+        """The loss of triplets, see `mclass.training.tasks.metric.comparison.Comparison.loss_of`."""
+        return self.comparison.loss_of(z, notion)
 
-        Parameters
-        ----------
-        z : sequence of torch.Tensor, shape (triplets, dim) each
-        notion : torch.Tensor, shape (triplets,)
-        """
-        anchor, positive, negative, *same_track = z
-        if isinstance(self.loss, losses.NTXentLoss):
-            return self.loss(anchor, positive)
-        if isinstance(self.loss, losses.ContrastiveLoss):
-            same = torch.tensor([1, 0], device=anchor.device).repeat_interleave(len(anchor))
-            return self.loss(torch.cat([anchor, anchor]), torch.cat([positive, negative]), same)
-        if isinstance(self.loss, losses.TrackRegularizedLoss):
-            return self.loss(anchor, positive, negative, notion, same_track[0])
-        if isinstance(self.loss, losses.DisentangledTripletLoss):
-            return self.loss(anchor, positive, negative, notion)
-        return self.loss(anchor, positive, negative)
+    def difficulty(self, z: Sequence[torch.Tensor], notion: torch.Tensor) -> mining.Difficulty:
+        """How many of the triplets are hard, semi-hard and easy, each compared in the block of its notion."""
+        return self.comparison.difficulty(z, notion)
 
     def mined(
         self, z: torch.Tensor, labels: torch.Tensor
     ) -> tuple[mining.Triplets, torch.Tensor, mining.Difficulty]:
-        """Triplets of the wanted kind in a batch, with their notions; for each notion in its block, by its tags.
-
-        Parameters
-        ----------
-        z : torch.Tensor, shape (batch, dim)
-        labels : torch.Tensor, shape (batch, num_tags)
-
-        Raises
-        ------
-        ValueError
-            If the batch has no triplet at all.
-        """
-        options = {"margin": self.margin, "distance": self.distance}
-        if self.num_notions == 1:
-            found = mining.mine(z, *mining.share_tag(labels), self.sampling, **options)
-            return found, torch.zeros_like(found.anchor), found.difficulty
-        parts, notions, counts = [], [], np.zeros(3, dtype=int)
-        for notion, block in enumerate(z.chunk(self.num_notions, dim=1)):
-            masks = mining.share_tag(labels[:, self._notion_of.to(labels.device) == notion])
-            if not (masks[0].any(1) & masks[1].any(1)).any():
-                continue  # this batch has nothing to say about this notion
-            found = mining.mine(block, *masks, self.sampling, **options)
-            parts.append(torch.stack(list(found)))
-            notions.append(torch.full_like(found.anchor, notion))
-            counts += [found.difficulty.hard, found.difficulty.semi_hard, found.difficulty.easy]
-        if not parts:
-            raise ValueError(f"a batch of {len(z)} has no valid triplet for any notion; make batches larger")
-        return mining.Triplets(*torch.cat(parts, dim=1)), torch.cat(notions), mining.Difficulty(*counts.tolist())
-
-    def difficulty(self, z: Sequence[torch.Tensor], notion: torch.Tensor) -> mining.Difficulty:
-        """How many of the triplets are hard, semi-hard and easy, each compared in the block of its notion."""
-        if self.num_notions > 1:
-            z = [self.triplet_loss.block(part, notion) for part in z]
-        rows = torch.arange(3 * len(notion), device=notion.device).view(3, -1)
-        options = {"margin": self.margin, "distance": self.distance}
-        return mining.difficulty(torch.cat(list(z)), mining.Triplets(*rows), **options)
-
-    def _log_difficulty(self, counts: mining.Difficulty) -> None:
-        shares = {name.replace("-", "_"): share for name, share in counts.shares.items()}
-        if self._trainer is not None:
-            self.log_dict(shares, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
+        """The triplets in a batch, see `mclass.training.tasks.metric.mined.Mined.triplets`."""
+        return Mined(self.comparison, self.sampling, self.clips_per_tag).triplets(z, labels)
 
     # ---- judging
 
@@ -338,21 +264,6 @@ class MetricLearning(Task):
 
     def evaluate(self, outputs: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
         """Recall at K, and the loss of validation triplets; from clips' embeddings ``(clips, dim)`` and labels."""
-        embeddings, truth = outputs.cpu().numpy(), labels.cpu().numpy()
-        candidates = len(np.unique(self._valid_tracks)) if self.among == "tracks" else len(truth)
-        ks = [k for k in NEIGHBOURS if k < candidates]
-        with warnings.catch_warnings():
-            if self._named:  # queries without tags are named once
-                warnings.simplefilter("ignore", metrics.UndefinedQueriesWarning)
-            if self.among == "tracks":
-                recall = metrics.recall_among_tracks(embeddings, truth, self._valid_tracks, ks)
-            else:
-                recall = metrics.multilabel_recall_at_k(embeddings, truth, ks)
-        self._named = True
-        triplets, notion = self._valid
-        outputs = unit(outputs) if self.normalise else outputs
-        z = [outputs[rows.to(outputs.device)] for rows in triplets]
-        if self.num_notions > 1:
-            z = [self.triplet_loss.block(part, notion.to(outputs.device)) for part in z]
-        loss = losses.TripletLoss(self.margin, self.distance)(*z)
+        recall = self.judge.recall(outputs, labels)
+        loss = self.judge.loss(unit(outputs) if self.normalise else outputs)
         return {"valid_loss": loss, **{f"valid_recall@{k}": value for k, value in recall.items()}}

@@ -12,11 +12,11 @@ from mclass.augmentations import Mixup
 from mclass.datasets import MusicDataset
 from mclass.errors import DatasetError, ModelError
 from mclass.models import WaveformModel
-from mclass.training.tasks.tagging import Tagging
+from mclass.training.tasks.supervised import Supervised
 from mclass.training.tasks.task import describe_unknown
 
 
-class Regression(Tagging):
+class Regression(Supervised):
     """Mean squared error between the model's outputs and the labels, which are numbers.
 
     Parameters
@@ -51,13 +51,19 @@ class Regression(Tagging):
         if senseless:
             raise TypeError(f"Regression predicts numbers and takes no {', '.join(sorted(senseless))}")
         super().__init__(model, **options)
+        self.multilabel = model.multilabel = True  # each output stands for itself, as each of several tags does
         self.spread = torch.zeros(model.num_tags)  # of the labels in training
         if any(isinstance(one, Mixup) for one in self.augment):
             raise TypeError("Regression takes no Mixup: half of two feelings is not a feeling")
 
+    @property
+    def options(self) -> dict:
+        """What a resumed run must have in common with the run it continues; runs have always kept the two."""
+        return super().options | {"multilabel": self.multilabel, "label_smoothing": 0.0}
+
     def check_data(self, train: MusicDataset, valid: MusicDataset) -> None:
         """Refuse labels that do not fit the model."""
-        super(Tagging, self).check_data(train, valid)
+        super().check_data(train, valid)
         for split in (train, valid):
             if split.labels.shape[1] != self.model.num_tags:
                 raise ModelError(
@@ -69,12 +75,15 @@ class Regression(Tagging):
                 f"a regression needs all numbers of each clip, but {unknown}. Leave these clips out of the "
                 "table of labels (in Python: dataset.subset(dataset.known.all(1))), or fill in what is missing"
             )
-        self.partly_labelled = False
-        self.spread = torch.from_numpy(train.labels).float().std(0, unbiased=False)
-        if len(valid) < 2 or not varying(torch.from_numpy(valid.labels), self.spread).any():
+        if len(valid) < 2 or not varying(torch.from_numpy(valid.labels), spread(train)).any():
             raise DatasetError(
                 f"the labels of the {len(valid)} validation clips are all alike: nothing to explain"
             )
+
+    def prepare(self, train: MusicDataset, valid: MusicDataset) -> None:
+        """Know by how much the numbers vary in training."""
+        super().prepare(train, valid)
+        self.spread = spread(train)
 
     def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Mean squared error, both ``(batch, num_tags)``."""
@@ -89,6 +98,11 @@ class Regression(Tagging):
         error, which = (outputs - labels).square().mean(0), varying(labels, self.spread.to(labels.device))
         explained = 1 - error[which] / labels[:, which].var(0, unbiased=False)
         return {"valid_loss": error.mean(), "valid_r2": explained.mean()}
+
+
+def spread(dataset: MusicDataset) -> torch.Tensor:
+    """Standard deviation of each number among the clips of a data set, shape ``(n,)``."""
+    return torch.from_numpy(dataset.labels).float().std(0, unbiased=False)
 
 
 def varying(labels: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:

@@ -11,23 +11,21 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Sequence
-from contextlib import ExitStack
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from mclass import losses, metrics
-from mclass.augmentations import ComposeMany, Mixup, SpecAugment, Transform
+from mclass.augmentations import Mixup, Transform
 from mclass.datasets import MusicDataset
 from mclass.errors import DatasetError, ModelError
 from mclass.inference import chunk_probabilities
 from mclass.models import WaveformModel
-from mclass.training.engine import distributed
-from mclass.training.tasks.task import Task
+from mclass.training.tasks.supervised import Supervised
 
 
-class Tagging(Task):
+class Tagging(Supervised):
     """Binary cross-entropy per tag, or cross-entropy over classes, on the logits of a model.
 
     Parameters
@@ -82,8 +80,6 @@ class Tagging(Task):
     >>> task = Tagging(models.create("cnn_1d"), augment=[chain, augmentations.SpecAugment()])
     """
 
-    larger_is_better = True
-
     def __init__(
         self,
         model: WaveformModel,
@@ -94,21 +90,18 @@ class Tagging(Task):
         label_smoothing: float = 0.0,
         **optimization,
     ):
-        super().__init__(model, **optimization)
+        super().__init__(model, augment=augment, **optimization)
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing}")
         self.multilabel = model.multilabel = multilabel
-        self.augment = nn.ModuleList(_augmentations(augment))
         self.criterion, self.label_smoothing = criterion, label_smoothing
         self.undefined_named = False  # tags without examples are named once, not every epoch
-        self.partly_labelled: bool | None = None  # whether labels may be unknown; until `check_data`, looked up
+        self.partly_labelled: bool | None = None  # whether labels may be unknown; until `prepare`, looked up
 
     @property
     def options(self) -> dict:
         """What a resumed run must have in common with the run it continues."""
         options = super().options | {"multilabel": self.multilabel, "label_smoothing": self.label_smoothing}
-        if len(self.augment):
-            options["augment"] = ", ".join(" ".join(str(one).split()) for one in self.augment)  # in one line
         if self.criterion is not None:
             options["criterion"] = " ".join(str(self.criterion).split())
         return options
@@ -122,6 +115,12 @@ class Tagging(Task):
         """Refuse data of another kind, and name tags without examples."""
         super().check_data(train, valid)
         check_labels(self, train, valid)
+
+    def prepare(self, train: MusicDataset, valid: MusicDataset) -> None:
+        """Know whether labels may be unknown; tags that cannot be scored have been named."""
+        super().prepare(train, valid)
+        self.partly_labelled = train.partly_labelled or valid.partly_labelled
+        self.undefined_named = True
 
     def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Mean loss of logits against multi-hot or one-hot labels, both ``(batch, num_tags)``; NaN is unknown."""
@@ -141,38 +140,6 @@ class Tagging(Task):
     def split_unknown(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """`mclass.losses.split_unknown`; of data whose labels are all known, nothing is looked at."""
         return (labels, None) if self.partly_labelled is False else losses.split_unknown(labels)
-
-    def batch_loss(self, batch: tuple) -> torch.Tensor:
-        """The loss of an augmented batch of crops."""
-        waveform, labels = batch
-        logits, labels = self.augmented(waveform, labels)
-        return self.loss(logits, labels)
-
-    def augmented(
-        self, waveform: torch.Tensor, labels: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Logits of an augmented batch, and the labels that it has then (soft ones after `Mixup`).
-
-        Parameters
-        ----------
-        waveform : torch.Tensor, shape (batch, samples)
-        labels : torch.Tensor, shape (batch, num_tags), or None
-            Without labels there is no `Mixup`.
-        """
-        with ExitStack() as stack:
-            for one in self.augment:
-                if isinstance(one, SpecAugment):
-                    hook = self.model.frontend.register_forward_hook(_masking(one))
-                    stack.callback(hook.remove)
-                elif not isinstance(one, Mixup):
-                    waveform = distributed.transformed(one, waveform, labels)
-                elif labels is not None:
-                    waveform, labels = one(waveform, labels)
-            return self.model(waveform), labels
-
-    def heard(self, waveform: torch.Tensor) -> torch.Tensor:
-        """Logits of an augmented batch without labels."""
-        return self.augmented(waveform, None)[0]
 
     def clip_outputs(self, chunks: torch.Tensor) -> torch.Tensor:
         """Probabilities of chunks: ``(n, samples)`` to ``(n, num_tags)``."""
@@ -194,22 +161,6 @@ class Tagging(Task):
             pr_auc = metrics.pr_auc(labels, scores, tags=self.model.tags, known=known)
         self.undefined_named = True
         return {"valid_loss": loss, "valid_roc_auc": roc_auc, "valid_pr_auc": pr_auc}
-
-
-def _augmentations(given) -> list[nn.Module]:
-    """What `Tagging` was given to augment with, as a list."""
-    listed = [] if given is None else list(given) if isinstance(given, Sequence) else [given]
-    for one in listed:
-        if not isinstance(one, Transform | Mixup) or isinstance(one, ComposeMany):
-            raise TypeError(
-                "augment must be a transform of mclass.augmentations that returns one view, Mixup, or a sequence "
-                f"of these, got {type(one).__name__}"
-            )
-    return listed
-
-
-def _masking(spec_augment: SpecAugment):
-    return lambda frontend, inputs, spectrogram: distributed.transformed(spec_augment, spectrogram)
 
 
 def check_labels(task: Tagging, train: MusicDataset, valid: MusicDataset) -> None:
@@ -239,8 +190,7 @@ def check_labels(task: Tagging, train: MusicDataset, valid: MusicDataset) -> Non
             f"the model has {task.model.num_tags} outputs and the data {len(train.tags)} tags; "
             f"create it with num_tags={len(train.tags)}"
         )
-    task.partly_labelled = train.partly_labelled or valid.partly_labelled
-    if task.partly_labelled:
+    if train.partly_labelled or valid.partly_labelled:
         check_masking(task.multilabel, task.criterion or losses.BCELoss())
     absent = [tag for tag, count in zip(train.tags, train.tag_counts, strict=True) if not count]
     if absent:
@@ -259,7 +209,6 @@ def check_labels(task: Tagging, train: MusicDataset, valid: MusicDataset) -> Non
                 f"{len(undefined)} of {len(valid.tags)} tags have no positive or no negative example among the "
                 f"validation clips and are left out of its scores: {', '.join(undefined)}"
             )
-            task.undefined_named = True
 
 
 def check_masking(multilabel: bool, criterion: nn.Module) -> None:

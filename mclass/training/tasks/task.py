@@ -110,11 +110,15 @@ class Task(lightning.LightningModule):
     # ---- what it learns from, and what it is judged on
 
     def check_data(self, train: MusicDataset, valid: MusicDataset) -> None:
-        """Refuse data that the task cannot learn from or be judged on."""
+        """Refuse data that the task cannot learn from or be judged on; look, and change nothing."""
         for split in (train, valid):
             if len(split) == 0:
                 raise DatasetError(f"a split of {split.name!r} has no clips; training needs clips in both")
             check_sample_rate(self.model, split)
+
+    def prepare(self, train: MusicDataset, valid: MusicDataset) -> None:
+        """Take over what the task must know of data that `check_data` has passed."""
+        self.model.tags = list(train.tags)
 
     def training_set(self, train: MusicDataset, seed: int, pad: bool) -> Dataset:
         """The examples of an epoch, found by ``(epoch, index)``; a batch of them goes to `batch_loss`."""
@@ -173,9 +177,14 @@ class Task(lightning.LightningModule):
         self._steps_before = self.trainer.global_step
 
     @property
+    def attached(self) -> bool:
+        """Whether a trainer runs the task. Lightning has no public way to ask: without one, `trainer` raises."""
+        return self._trainer is not None
+
+    @property
     def stepped(self) -> bool:
         """Whether the batch that ends made a step, or its gradient waits for that of others (`accumulate`)."""
-        return self._trainer is None or self.trainer.global_step > self._steps_before
+        return not self.attached or self.trainer.global_step > self._steps_before
 
     def configure_optimizers(self):
         """Make the optimizer and the schedule that were asked for."""

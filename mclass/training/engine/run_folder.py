@@ -1,4 +1,4 @@
-"""What `mclass.training.fit` does between epochs: keep the run on disk, log it, show a bar.
+"""Where `mclass.training.fit` keeps a run, so that it can be killed at any moment and continued.
 
 Taught in: 04_supervised.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import lightning
@@ -15,13 +17,65 @@ import pandas as pd
 import torch
 
 from mclass import models
-from mclass._utils.files import replacing, sweep
+from mclass._utils.files import replacing, scratch, sweep, user_path, writing
 from mclass._utils.schemas import RunState
+from mclass.datasets import MusicDataset
+from mclass.datasets.storage.shards import Shards
+from mclass.datasets.workers import data_fingerprint
 from mclass.errors import ModelError, shortened
 from mclass.models.checkpoints import fill, read_checkpoint, write_atomically
 from mclass.training.engine.distributed import is_first
+from mclass.training.engine.options import Options
 
 FORMAT = "mclass run"
+
+
+def configuration(
+    task: lightning.LightningModule, train: MusicDataset | Shards, valid: MusicDataset, options: Options
+) -> dict:
+    """What a resumed run must have in common with the run it continues."""
+    return {
+        "paradigm": type(task).__name__,
+        "architecture": getattr(task.model, "architecture", type(task.model).__name__),
+        **{name: str(value) for name, value in getattr(task.model, "options", {}).items()},
+        **task.options,
+        **({"epochs": options.epochs} if task.schedule.needs_length else {}),
+        "batch_size": options.batch_size,
+        "accumulate": options.accumulate,
+        "gradient_clip": options.gradient_clip,
+        "seed": options.seed,
+        "pad": options.pad,
+        "precision": options.precision,
+        **({"compile": True} if options.compile else {}),
+        "training clips": len(train),
+        "validation clips": len(valid),
+        "tags": list(train.tags),
+        "data": data_fingerprint(train),
+    }
+
+
+@contextmanager
+def opened(task: lightning.LightningModule, config: dict, options: Options) -> Iterator[Keeper]:
+    """The keeper of a run whose folder is made, locked and read; of a run without one, in a temporary folder.
+
+    Raises
+    ------
+    ModelError
+        If the folder cannot be used.
+    BusyError
+        If another run is being written to it just now.
+    """
+    kept = options.folder is not None
+    with ExitStack() as stack:
+        folder = user_path(options.folder) if kept else stack.enter_context(scratch("mclass-run-"))
+        keeper = Keeper(
+            folder, config, task.monitor, task.larger_is_better, seed=options.seed, patience=options.patience
+        )
+        keeper.create()
+        if kept and (options.processes == 1 or is_first()):
+            stack.enter_context(writing(folder, folder / ".lock", advice="choose another folder"))
+        keeper.open(options.resume)
+        yield keeper
 
 
 class Keeper(lightning.Callback):
@@ -72,6 +126,10 @@ class Keeper(lightning.Callback):
     @property
     def out_of_patience(self) -> bool:
         return self.patience is not None and len(self.rows) - 1 - self.best_epoch >= self.patience
+
+    def has_all(self, epochs: int) -> bool:
+        """Whether so many epochs are there, or patience was lost before."""
+        return bool(self.rows) and (len(self.rows) >= epochs or self.out_of_patience)
 
     def create(self) -> None:
         """Make the folder.
@@ -222,58 +280,3 @@ def _check_alike(fresh: object, stored: object, place: str) -> None:
             raise ValueError(f"{place} is {shortened(stored)}")
     elif isinstance(fresh, str) and not isinstance(stored, str):
         raise ValueError(f"{place} is {shortened(stored)}")
-
-
-class TensorBoard(lightning.Callback):
-    """Writes each epoch's numbers as TensorBoard events, beside the history."""
-
-    def __init__(self, keeper: Keeper):
-        self.keeper, self._writer = keeper, None
-
-    def on_train_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise ModelError('logger="tensorboard" needs the package tensorboard, or use logger="csv"') from None
-        # Events of an epoch that a kill cut off are hidden.
-        self._writer = SummaryWriter(self.keeper.folder / "tensorboard", purge_step=trainer.current_epoch)
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
-        for name, value in self.keeper.rows[-1].items():
-            if name != "epoch":
-                self._writer.add_scalar(name, value, trainer.current_epoch)
-        self._writer.flush()
-
-    def teardown(self, trainer: lightning.Trainer, task: lightning.LightningModule, stage: str) -> None:
-        if self._writer is not None:
-            self._writer.close()
-
-
-class Bar(lightning.Callback):
-    """One progress bar for the whole run, with the numbers of the last epoch."""
-
-    def __init__(self, epochs: int, keeper: Keeper):
-        self.epochs, self.keeper, self._bar = epochs, keeper, None
-
-    def on_train_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
-        from tqdm import tqdm
-
-        batches = trainer.num_training_batches
-        length = {"total": self.epochs * batches, "initial": trainer.current_epoch * batches}
-        alone = {} if trainer.is_global_zero else {"disable": True}  # one bar for all processes
-        self._bar = tqdm(**length, unit="batch", dynamic_ncols=True, **alone)
-
-    def on_train_epoch_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
-        self._bar.set_description(f"epoch {trainer.current_epoch + 1}/{self.epochs}", refresh=False)
-
-    def on_train_batch_end(self, *_, **__) -> None:
-        self._bar.update()
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
-        row = self.keeper.rows[-1]
-        shown = {"loss": row["train_loss"], self.keeper.monitor.removeprefix("valid_"): row[self.keeper.monitor]}
-        self._bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()})
-
-    def teardown(self, trainer: lightning.Trainer, task: lightning.LightningModule, stage: str) -> None:
-        if self._bar is not None:
-            self._bar.close()
