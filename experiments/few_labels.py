@@ -156,11 +156,7 @@ def gains(table: pd.DataFrame) -> pd.DataFrame:
         for other in others:
             for budget, found in table.groupby("budget"):
                 row = {"way": way, "against": other, "budget": budget}
-                for score in ("roc_auc", "pr_auc"):
-                    mean, low, high, seeds = protocol.difference(found, "way", way, other, score)
-                    row |= {score: mean, f"{score}_low": low, f"{score}_high": high, "seeds": seeds}
-                verdict = protocol.verdict(row["roc_auc_low"], row["roc_auc_high"], protocol.SMALLEST["roc_auc"])
-                rows.append(row | {"verdict": verdict})
+                rows.append(row | protocol.compared(found, "way", way, other))
     return pd.DataFrame(rows)
 
 

@@ -135,11 +135,8 @@ def gains(table: pd.DataFrame) -> pd.DataFrame:
             continue
         found = table[(table["part"] == part) & (table["budget"] == budget)]
         row = {"part": part, "way": way, "budget": budget}
-        for score in ("roc_auc", "pr_auc", "genre", "instrument"):
-            mean, low, high, seeds = protocol.difference(found, "way", way, FIRST[part], score)
-            row |= {score: mean, f"{score}_low": low, f"{score}_high": high, "seeds": seeds}
-        verdict = protocol.verdict(row["roc_auc_low"], row["roc_auc_high"], protocol.SMALLEST["roc_auc"])
-        rows.append(row | {"verdict": verdict})
+        scores = ("roc_auc", "pr_auc", "genre", "instrument")
+        rows.append(row | protocol.compared(found, "way", way, FIRST[part], scores))
     return pd.DataFrame(rows)
 
 

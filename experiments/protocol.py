@@ -256,6 +256,18 @@ def difference(
     return values.mean(), values.mean() - half, values.mean() + half, len(values)
 
 
+def compared(
+    table: pd.DataFrame, column: str, one: str, other: str, scores: Sequence[str] = ("roc_auc", "pr_auc")
+) -> dict[str, float | int | str]:
+    """A row of differences: each score's mean and interval, how many seeds, and the verdict on the first score."""
+    row: dict[str, float | int | str] = {}
+    for score in scores:
+        mean, low, high, seeds = difference(table, column, one, other, score)
+        row |= {score: mean, f"{score}_low": low, f"{score}_high": high, "seeds": seeds}
+    first = scores[0]
+    return row | {"verdict": verdict(row[f"{first}_low"], row[f"{first}_high"], SMALLEST[first])}
+
+
 def verdict(low: float, high: float, smallest: float, published: str = "better") -> str:
     """What an interval says about a claim, given the smallest difference that would matter.
 

@@ -18,8 +18,10 @@ Then labels are given to 1, 5, 24 and 100 % of 960 other tracks:
 Views (30,000 pairs): crops alone, crops and one transform of the chain, two views of one crop, no projector; and
 CLMR with the encoder of its paper, a narrow SampleCNN, against its own random weights.
 
-What was fixed before the test set was looked at: all of this. Each method got five tries for its learning rate,
-with 6,000 pairs and the probe's score on the validation set at 24 % of the labels.
+What was fixed before the test set was looked at: all of this. Each method got four tries for its learning rate,
+with 20,000 pairs and the probe's score on the validation set at 24 % of the labels. (A first round with 6,000
+pairs was given up: MoCo, CPC and PASE were best at the lowest rate, 0.0003, which means that so short a run had
+taught them nothing yet.)
 
 Writes in ``experiments/results``: ``self_supervised.csv``, every run (what is in it is not repeated);
 ``self_supervised_summary.csv``; ``self_supervised_gains.csv``, differences to random weights, paired by seed, with
@@ -43,13 +45,13 @@ from mclass.models import WaveformModel
 
 METHODS = ("clmr", "moco", "cpc", "pase")
 LEARNING_RATES = {"clmr": 0.003, "moco": 0.003, "cpc": 0.003, "pase": 0.003}
-TRIED = (0.0003, 0.001, 0.003, 0.01, 0.03)
+TRIED = (0.0003, 0.001, 0.003, 0.01)
 BATCH = mclass.scale(smoke=8, cpu=96, gpu=96)
 QUEUE = mclass.scale(smoke=16, cpu=960, gpu=960)  # keys of MoCo: those of ten batches
 DOSES = mclass.scale(smoke=(24,), cpu=(3000, 10_000, 30_000, 100_000), gpu=(10_000, 100_000, 1_000_000))
 LONG = mclass.scale(smoke=32, cpu=500_000, gpu=10_000_000)
 VIEWED = mclass.scale(smoke=24, cpu=30_000, gpu=1_000_000)
-CHOICE_PAIRS = mclass.scale(smoke=24, cpu=6000, gpu=6000)
+CHOICE_PAIRS = mclass.scale(smoke=24, cpu=20_000, gpu=20_000)
 CHOICE_BUDGET = mclass.scale(smoke=1.0, cpu=0.24, gpu=0.24)
 FINE_TUNED = mclass.scale(smoke=24, cpu=100_000, gpu=1_000_000)  # dose of the encoders that learn on
 FINE_TUNING_CROPS = mclass.scale(smoke=32, cpu=10_000, gpu=300_000)
@@ -171,11 +173,7 @@ def gains(table: pd.DataFrame) -> pd.DataFrame:
             )
         ]
         row = {"method": method, "views": views, "pairs": pairs, "budget": budget}
-        for score in ("roc_auc", "pr_auc"):
-            mean, low, high, seeds = protocol.difference(same, "method", method, "random", score)
-            row |= {score: mean, f"{score}_low": low, f"{score}_high": high, "seeds": seeds}
-        verdict = protocol.verdict(row["roc_auc_low"], row["roc_auc_high"], protocol.SMALLEST["roc_auc"])
-        rows.append(row | {"verdict": verdict})
+        rows.append(row | protocol.compared(same, "method", method, "random"))
     return pd.DataFrame(rows)
 
 

@@ -179,11 +179,8 @@ def gains(table: pd.DataFrame) -> pd.DataFrame:
         first = COMPARISONS[comparison][0]
         for name in COMPARISONS[comparison][1:]:
             row = {"comparison": comparison, "passes": passes, "name": name, "against": first}
-            for score in ("roc_auc", "pr_auc", "rare_pr_auc"):
-                mean, low, high, seeds = protocol.difference(found, "name", name, first, score)
-                row |= {score: mean, f"{score}_low": low, f"{score}_high": high, "seeds": seeds}
-            verdict = protocol.verdict(row["roc_auc_low"], row["roc_auc_high"], protocol.SMALLEST["roc_auc"])
-            rows.append(row | {"verdict": verdict})
+            scores = ("roc_auc", "pr_auc", "rare_pr_auc")
+            rows.append(row | protocol.compared(found, "name", name, first, scores))
     return pd.DataFrame(rows)
 
 

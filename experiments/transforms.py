@@ -103,15 +103,10 @@ def gains(table: pd.DataFrame) -> pd.DataFrame:
         if condition == "nothing":
             continue
         row, same = {"tracks": tracks, "condition": condition}, table[table["tracks"] == tracks]
-        for score in ("roc_auc", "pr_auc", "degraded_roc_auc"):
-            mean, low, high, seeds = protocol.difference(same, "condition", condition, "nothing", score)
-            row |= {score: mean, f"{score}_low": low, f"{score}_high": high, "seeds": seeds}
-        smallest = protocol.SMALLEST["roc_auc"]
-        row["verdict"] = protocol.verdict(row["roc_auc_low"], row["roc_auc_high"], smallest)
-        row["verdict, degraded"] = protocol.verdict(
-            row["degraded_roc_auc_low"], row["degraded_roc_auc_high"], smallest
-        )
-        rows.append(row)
+        scores = ("roc_auc", "pr_auc", "degraded_roc_auc")
+        row |= protocol.compared(same, "condition", condition, "nothing", scores)
+        ends = (row["degraded_roc_auc_low"], row["degraded_roc_auc_high"])
+        rows.append(row | {"verdict, degraded": protocol.verdict(*ends, protocol.SMALLEST["roc_auc"])})
     return pd.DataFrame(rows)
 
 
