@@ -42,7 +42,7 @@ REACH = {
     "a shared tensor": "import torch; torch.from_file('{secret}', True, 8, dtype=torch.uint8)[:] = 1; return 'DONE'",
     "a memory map": "import numpy; numpy.memmap('{secret}', mode='r+')[:] = 1; return 'DONE'",
     "a program": "return subprocess.check_output(['cat', '{secret}']).decode()",
-    "a C function": "n = libc.open(b'{secret}', 0); return os.read(n, 99).decode()",
+    "a C function": "n = libc.open('{secret}'.encode(), 0); return os.read(n, 99).decode()",
     "by handle": "n = libc.syscall(304, os.open('/', 0), b'\\x08\\0\\0\\0\\1\\0\\0\\0\\2' + bytes(40), 0); "
     "return os.listdir(n) and must(n)",
     "chroot": "os.chroot('/proc/1/root'); os.chdir('../' * 20); return open('.{secret}').read()",
@@ -93,7 +93,7 @@ CHANGE = {
     "a mount": "return must(libc.mount(b'none', b'/usr', b'tmpfs', 0, None))",
     "a mount that can be written": "return must(libc.mount(None, b'/usr', None, 0x1020, None))",
     "uncover": "return any_of(lambda n: must(libc.umount2(n, 2)), [b'/tmp', b'/usr', b'/proc', b'/proc/sys', b'/'])",
-    "a user namespace": "must(libc.unshare(0x10020000)); must(libc.mount(None, b'{package}', None, 0x1020, None)); "
+    "a user namespace": "must(libc.unshare(0x10020000)); must(libc.mount(None, '{package}'.encode(), None, 0x1020, None)); "
     "open('{package}', 'a').write('x'); return 'DONE'",
     "the first process's namespace": "return must(libc.setns(os.open('/proc/1/ns/mnt', 0), 0))",
     "host name": "socket.sethostname('x'); return 'DONE'",

@@ -137,7 +137,7 @@ def test_a_closed_terminal_loses_nothing(model, music, tmp_path, monkeypatch):
 )
 def test_one_file_has_one_writer(run, music, tmp_path, option, arguments, model):
     (music / "hw1_ada.ipynb").write_text("{}")
-    words = arguments.format(music=music, out=tmp_path / "result", root=ROOT).split()
+    words = [word.format(music=music, out=tmp_path / "result", root=ROOT) for word in arguments.split()]
     with Elsewhere(Path(words[words.index(option) + 1])):
         code, out, errors = run(*words, model=model if words[0] in ("evaluate", "tag") else None)
     assert (code, out, errors.count("\n")) == (2, "", 1)
