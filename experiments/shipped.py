@@ -1,6 +1,6 @@
 """Train the networks that come with the package (`mclass.models.pretrained`, names that begin with ``etude/``).
 
-    python -m experiments.shipped [NAME …]        # all of them: two hours on two cores
+    python -m experiments.shipped [NAME …]        # all of them if none is named
 
 Each learns from Etude by the protocol (`experiments.protocol`) with the largest dose that was tried:
 

@@ -9,6 +9,8 @@ draws all weights, so seeds give the same model in both forms. No module or para
 dicts, hooks and optimizers do not notice. Copies and pickles keep the form, and ``isinstance`` still holds. Only
 layers of exactly these classes change: a subclass of yours, which may compute something else, does not.
 
+How much it saves: ``python -m benchmarks.training`` times both forms of each model in one run.
+
 The module stands above the papers' files, not in `mclass.models.layers`: it imports them, they do not know it.
 
 Taught in: 04_supervised.
@@ -97,7 +99,7 @@ class FastConvBlock2d(Fast, ConvBlock2d):
     *Equal*: as in `FastConvBlock1d`, for the activations that never decrease, ReLU and ELU. GELU decreases
     before it increases (to -0.17 at -0.75), so the largest input need not give the largest output: it stays
     before the pool. The order in memory changes no number. *Faster*: there are fewer values to activate, and a
-    convolution, which sums over channels, reads them from one stretch of memory (about 1.5 times as fast). Its
+    convolution, which sums over channels, reads them from one stretch of memory. Its
     output has the same layout, so a stack of blocks copies nothing.
     """
 
@@ -148,8 +150,7 @@ class FastVertical(Fast, Vertical):
     *Equal*: a filter at one height is a sum over its bands and a few frames. It does not matter whether the
     bands are called frequency or channels. So the bands that the filter covers at each height are cut out and
     become the channels of a convolution over time alone, with the heights as one more dimension. The maximum
-    before ReLU: see `FastConvBlock1d`. *Faster*: a convolution from a single channel is slow, one from 67 is not
-    (three times as fast altogether).
+    before ReLU: see `FastConvBlock1d`. *Faster*: a convolution from a single channel is slow, one from 67 is not.
 
     In eval mode without gradients, batch norm is a factor and an offset for each filter, which the weights can
     carry, and no value but the maximum is needed again: the heights follow each other, a few at a time, in
