@@ -75,6 +75,8 @@ def test_another_prefix_is_refused(folder):
 
 def test_everything_that_comes_with_the_package_loads_and_is_small():
     names = list(shipped.catalogue())
+    if not names:
+        pytest.skip("no weights are shipped yet: python -m experiments.shipped makes them")
     for name in names:
         model, found = pretrained.load(name), pretrained.info(name)
         assert found.scores["roc_auc"] > 0.7
